@@ -1,0 +1,70 @@
+# The tools are pinned here and kept in .tools, one file a version.
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEPGUARD    := github.com/OpenPeeDeeP/depguard/v2/cmd/depguard@v2.3.0
+
+TOOLS := .tools
+tool   = $(TOOLS)/$(notdir $(firstword $(subst @, ,$(1))))-$(lastword $(subst @, ,$(1)))
+
+BENCH ?= .
+PKG   ?= ./...
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## compile everything, and the command into ./natsasync
+	go build ./...
+	go build -o natsasync ./cmd/natsasync
+
+.PHONY: test
+test: ## run all tests with the race detector; PKG=./task/ for one package
+	go test -race -shuffle=on -timeout 10m $(PKG)
+
+.PHONY: bench
+bench: ## run the benchmarks; BENCH=Enqueue for some of them
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(PKG)
+
+.PHONY: demo
+demo: ## run the demonstration: a server, a worker and some jobs in one process
+	go run ./cmd/natsasync demo
+
+.PHONY: fmt
+fmt: $(call tool,$(GOFUMPT)) ## format all Go files
+	$(call tool,$(GOFUMPT)) -l -w .
+
+.PHONY: lint
+lint: lint/vet lint/format lint/static lint/imports ## run all linters
+
+.PHONY: lint/vet
+lint/vet: ## go vet
+	go vet ./...
+
+.PHONY: lint/format
+lint/format: $(call tool,$(GOFUMPT)) ## files that gofumpt would change
+	@files="$$($(call tool,$(GOFUMPT)) -l .)"; \
+	if [ -n "$$files" ]; then echo "not formatted (run make fmt):"; echo "$$files"; exit 1; fi
+
+.PHONY: lint/static
+lint/static: $(call tool,$(STATICCHECK)) ## staticcheck
+	$(call tool,$(STATICCHECK)) ./...
+
+.PHONY: lint/imports
+lint/imports: $(call tool,$(DEPGUARD)) ## the rules of .depguard.yaml
+	$(call tool,$(DEPGUARD)) ./...
+
+define install
+$(call tool,$(1)):
+	@mkdir -p $(TOOLS)/new
+	GOBIN="$(CURDIR)/$(TOOLS)/new" go install $(1)
+	@mv $(TOOLS)/new/$(notdir $(firstword $(subst @, ,$(1)))) $$@
+	@rmdir $(TOOLS)/new 2>/dev/null || true
+endef
+$(foreach t,$(GOFUMPT) $(STATICCHECK) $(DEPGUARD),$(eval $(call install,$(t))))
+
+.PHONY: clean
+clean: ## remove what was built, and the tools
+	rm -rf $(TOOLS) natsasync

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jsm.go/natscontext"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// connection is how to reach a server: the nats tool's own flags, variables and contexts. A flag goes before its
+// variable, that before the context, that before nats://127.0.0.1:4222.
+type connection struct {
+	Server         string        `short:"s" env:"NATS_URL" placeholder:"URL" help:"URLs of the NATS servers, separated by commas (${env})."`
+	Context        string        `env:"NATS_CONTEXT" placeholder:"NAME" help:"Context of the nats tool; defaults to the selected one (${env})."`
+	NoContext      bool          `help:"Use no context, not the selected one either."`
+	Creds          string        `env:"NATS_CREDS" placeholder:"FILE" help:"User credentials (${env})."`
+	User           string        `env:"NATS_USER" placeholder:"NAME" help:"User name, or a token (${env})."`
+	Password       string        `env:"NATS_PASSWORD" help:"Password (${env})."`
+	Token          string        `env:"NATS_TOKEN" help:"Token (${env})."`
+	Nkey           string        `env:"NATS_NKEY" placeholder:"FILE" help:"User nkey seed (${env})."`
+	Tlscert        string        `env:"NATS_CERT" placeholder:"FILE" help:"TLS certificate (${env})."`
+	Tlskey         string        `env:"NATS_KEY" placeholder:"FILE" help:"TLS private key (${env})."`
+	Tlsca          string        `env:"NATS_CA" placeholder:"FILE" help:"TLS certificate authority (${env})."`
+	Tlsfirst       bool          `help:"Do the TLS handshake before anything else."`
+	Timeout        time.Duration `env:"NATS_TIMEOUT" default:"5s" help:"How long to wait for the server (${env}, ${default})."`
+	JsDomain       string        `placeholder:"NAME" help:"JetStream domain."`
+	JsAPIPrefix    string        `name:"js-api-prefix" placeholder:"SUBJECT" help:"Prefix of the JetStream API."`
+	InboxPrefix    string        `placeholder:"SUBJECT" help:"Prefix of inboxes."`
+	ConnectionName string        `placeholder:"NAME" help:"Name of the connection; defaults to natsasync and the command."`
+	Trace          bool          `help:"Tell the requests to JetStream on stderr."`
+	Namespace      string        `env:"NATSASYNC_NAMESPACE" default:"natsasync" help:"First token of every subject (${env}, ${default})."`
+}
+
+// Validate is called by kong.
+func (c connection) Validate() error {
+	if c.Timeout <= 0 {
+		return fmt.Errorf("--timeout %v: it must be more than nothing", c.Timeout)
+	}
+	if c.Context != "" && c.NoContext {
+		return fmt.Errorf("--context %q: contradicts --no-context (leave one out)", c.Context)
+	}
+	if c.JsDomain != "" && c.JsAPIPrefix != "" {
+		return fmt.Errorf("--js-domain %q: contradicts --js-api-prefix %q (a domain is a prefix; leave one out)", c.JsDomain, c.JsAPIPrefix)
+	}
+	return nil
+}
+
+// settings are the flags and variables over the context.
+func (c connection) settings() (*natscontext.Context, error) {
+	own := []natscontext.Option{
+		natscontext.WithServerURL(c.Server),
+		natscontext.WithCertificate(c.Tlscert), natscontext.WithKey(c.Tlskey), natscontext.WithCA(c.Tlsca),
+		natscontext.WithJSDomain(c.JsDomain), natscontext.WithJSAPIPrefix(c.JsAPIPrefix), natscontext.WithInboxPrefix(c.InboxPrefix),
+	}
+	if c.Tlsfirst {
+		own = append(own, natscontext.WithTLSHandshakeFirst())
+	}
+	load := !c.NoContext
+	if load && !c.login() {
+		return c.load(own)
+	}
+	if load {
+		saved, err := c.load(nil)
+		if err != nil {
+			return nil, err
+		}
+		own = append(withoutLogin(saved), own...)
+	}
+	own = append(own, natscontext.WithCreds(c.Creds), natscontext.WithNKey(c.Nkey), natscontext.WithToken(c.Token))
+	if c.User != "" && c.Password == "" {
+		own = append(own, natscontext.WithToken(c.User))
+	} else {
+		own = append(own, natscontext.WithUser(c.User), natscontext.WithPassword(c.Password))
+	}
+	return natscontext.New("", false, own...)
+}
+
+// login says whether flags or variables tell who connects: then the context's word for it does not count.
+func (c connection) login() bool {
+	return c.Creds != "" || c.User != "" || c.Password != "" || c.Token != "" || c.Nkey != ""
+}
+
+func (c connection) load(own []natscontext.Option) (*natscontext.Context, error) {
+	saved, err := natscontext.New(c.Context, true, own...)
+	if errors.Is(err, natscontext.ErrNotFound) {
+		name := c.Context
+		if name == "" {
+			name = natscontext.SelectedContext()
+		}
+		return nil, fmt.Errorf("context %q: there is none of that name (%s)", name, knownContexts())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading context %q: %w", c.Context, err)
+	}
+	return saved, nil
+}
+
+func knownContexts() string {
+	known := natscontext.KnownContexts()
+	if len(known) == 0 {
+		return `there are none; make one with "nats context add"`
+	}
+	quoted := make([]string, len(known))
+	for i, name := range known {
+		quoted[i] = fmt.Sprintf("%q", name)
+	}
+	return "there are " + strings.Join(quoted, ", ")
+}
+
+func withoutLogin(saved *natscontext.Context) []natscontext.Option {
+	kept := []natscontext.Option{
+		natscontext.WithServerURL(saved.ServerURL()),
+		natscontext.WithCertificate(saved.Certificate()), natscontext.WithKey(saved.Key()), natscontext.WithCA(saved.CA()),
+		natscontext.WithJSDomain(saved.JSDomain()), natscontext.WithJSAPIPrefix(saved.JSAPIPrefix()),
+		natscontext.WithInboxPrefix(saved.InboxPrefix()), natscontext.WithSocksProxy(saved.SocksProxy()),
+	}
+	if saved.TLSHandshakeFirst() {
+		kept = append(kept, natscontext.WithTLSHandshakeFirst())
+	}
+	return kept
+}
+
+// connect connects for a command. Whoever connects closes.
+func (e *environment) connect(ctx context.Context) (*session, error) {
+	c := e.connection
+	settings, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	name := c.ConnectionName
+	if name == "" {
+		name = "natsasync " + withoutArguments(e.command)
+	}
+	opts, err := settings.NATSOptions(
+		nats.Name(name), nats.Timeout(c.Timeout), nats.MaxReconnects(-1),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { e.complain(err) }),
+		nats.SetCustomDialer(dialer{ctx, c.Timeout}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("reading the login: %w", err)
+	}
+	if settings.SocksProxy() != "" {
+		opts = append(opts, nats.SetCustomDialer(settings.SOCKSDialer()))
+	}
+	nc, err := nats.Connect(settings.ServerURL(), opts...)
+	if err != nil {
+		return nil, fmt.Errorf(`connecting to %s: %w (start a server with "natsasync server", or correct --server or the context)`, redact(settings.ServerURL()), err)
+	}
+	js, err := jetStream(nc, settings, e.tracing())
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("using JetStream: %w", err)
+	}
+	return &session{environment: e, nc: nc, js: js}, nil
+}
+
+func jetStream(nc *nats.Conn, settings *natscontext.Context, opts []jetstream.JetStreamOpt) (jetstream.JetStream, error) {
+	switch {
+	case settings.JSDomain() != "":
+		return jetstream.NewWithDomain(nc, settings.JSDomain(), opts...)
+	case settings.JSAPIPrefix() != "":
+		return jetstream.NewWithAPIPrefix(nc, settings.JSAPIPrefix(), opts...)
+	}
+	return jetstream.New(nc, opts...)
+}
+
+// tracing tells the requests that go through the JetStream client.
+func (e *environment) tracing() []jetstream.JetStreamOpt {
+	if !e.connection.Trace {
+		return nil
+	}
+	return []jetstream.JetStreamOpt{jetstream.WithClientTrace(&jetstream.ClientTrace{
+		RequestSent:      func(subject string, payload []byte) { e.remark(">>> %s %s", subject, payload) },
+		ResponseReceived: func(subject string, payload []byte, _ nats.Header) { e.remark("<<< %s %s", subject, payload) },
+	})}
+}
+
+// withoutArguments is a command as kong names it, "job info <id>", without what follows its verb.
+func withoutArguments(command string) string {
+	name, _, _ := strings.Cut(command, " <")
+	name, _, _ = strings.Cut(name, " [")
+	return name
+}
+
+// redact shows addresses without passwords.
+func redact(servers string) string {
+	shown := strings.Split(servers, ",")
+	for i, server := range shown {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err == nil && u.User != nil {
+			u.User = url.User("***")
+			shown[i] = u.String()
+		}
+	}
+	return strings.Join(shown, ",")
+}

@@ -1,0 +1,39 @@
+package main
+
+import "github.com/alecthomas/kong"
+
+// grammar is the command line.
+type grammar struct {
+	JSON       bool             `help:"Print JSON."`
+	Version    kong.VersionFlag `help:"Print the version."`
+	Connection connection       `embed:"" group:"Connection"`
+
+	Server serverCmd `cmd:"" help:"Run an embedded NATS server until it is interrupted."`
+	Init   initCmd   `cmd:"" help:"Make the streams and queues that are missing."`
+	Queue  queueCmd  `cmd:"" aliases:"q" help:"Look at queues and steer them."`
+	Job    jobCmd    `cmd:"" aliases:"j" help:"Look at jobs and steer them."`
+	Worker workerCmd `cmd:"" aliases:"w" help:"Look at workers."`
+	Watch  watchCmd  `cmd:"" help:"Show what happens, as it happens."`
+	Decode decodeCmd `cmd:"" help:"Show a message body from stdin as JSON, for nats … --translate 'natsasync decode'."`
+}
+
+type queueCmd struct {
+	Ls     queueLsCmd     `cmd:"" aliases:"list" help:"List queues."`
+	Pause  queuePauseCmd  `cmd:"" help:"Start no more jobs of a queue."`
+	Resume queueResumeCmd `cmd:"" help:"End a pause."`
+	Purge  queuePurgeCmd  `cmd:"" help:"Cancel every job that has not started."`
+	Quota  queueQuotaCmd  `cmd:"" help:"Make a quota, or change how many jobs may hold it at once."`
+}
+
+type jobCmd struct {
+	Ls     jobLsCmd     `cmd:"" aliases:"list" help:"List jobs that have not ended, or outcomes."`
+	Info   jobInfoCmd   `cmd:"" aliases:"i,show" help:"Show all that is known of a job."`
+	Queue  jobQueueCmd  `cmd:"" aliases:"add" help:"Queue a job."`
+	Wait   jobWaitCmd   `cmd:"" help:"Wait for a job and print its outcome; exit 1 if it did not succeed."`
+	Cancel jobCancelCmd `cmd:"" aliases:"rm" help:"Cancel a job."`
+	Retry  jobRetryCmd  `cmd:"" help:"Queue a failed job once more."`
+}
+
+type workerCmd struct {
+	Ls workerLsCmd `cmd:"" aliases:"list" help:"List the workers that answer."`
+}

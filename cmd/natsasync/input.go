@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/natsasync/natsasync/task"
+)
+
+// maxInput is more JSON than fits into an envelope as msgpack.
+const maxInput = 8 * task.MaxEnvelope
+
+// readInput reads the JSON of an --input flag: the text itself, @FILE, or - for stdin. It returns msgpack.
+func readInput(flag string, stdin io.Reader) ([]byte, error) {
+	name, text := "--input", []byte(flag)
+	var err error
+	switch {
+	case flag == "-":
+		name = "stdin"
+		text, err = readBounded(stdin)
+	case strings.HasPrefix(flag, "@"):
+		name = flag[1:]
+		text, err = readFile(name)
+	}
+	if err != nil {
+		return nil, misuse("reading the input from %s: %w", name, err)
+	}
+	in := input{name: name, text: text, dec: json.NewDecoder(bytes.NewReader(text))}
+	in.dec.UseNumber()
+	value, err := in.whole()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	b, err := task.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the input: %w", err)
+	}
+	return b, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return readBounded(f)
+}
+
+func readBounded(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err == nil && len(b) > maxInput {
+		return nil, fmt.Errorf("it has more than %d bytes (put it into an object store and queue its name)", maxInput)
+	}
+	return b, err
+}
+
+// input is a JSON text that is read strictly: one value, no key twice, no number that loses digits.
+type input struct {
+	name string
+	text []byte
+	dec  *json.Decoder
+}
+
+func (in *input) whole() (any, error) {
+	if at := invalidUTF8(in.text); at >= 0 {
+		return nil, in.wrong(at, "it is no UTF-8")
+	}
+	value, err := in.value(0)
+	if err != nil {
+		return nil, err
+	}
+	after := int(in.dec.InputOffset())
+	if rest := bytes.TrimLeft(in.text[after:], " \t\r\n"); len(rest) > 0 {
+		return nil, in.wrong(len(in.text)-len(rest), "something follows the value")
+	}
+	return value, nil
+}
+
+func (in *input) value(depth int) (any, error) {
+	token, err := in.token()
+	if err != nil {
+		return nil, err
+	}
+	switch v := token.(type) {
+	case json.Delim:
+		if depth == task.MaxDepth {
+			return nil, in.wrong(in.last(), "it is nested deeper than %d", task.MaxDepth)
+		}
+		if v == '[' {
+			return in.list(depth)
+		}
+		return in.object(depth)
+	case json.Number:
+		return in.number(v.String())
+	}
+	return token, nil
+}
+
+func (in *input) list(depth int) (any, error) {
+	values := []any{}
+	for in.dec.More() {
+		v, err := in.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	_, err := in.token()
+	return values, err
+}
+
+func (in *input) object(depth int) (any, error) {
+	fields := map[string]any{}
+	for in.dec.More() {
+		token, err := in.token()
+		if err != nil {
+			return nil, err
+		}
+		key, ok := token.(string)
+		if !ok {
+			return nil, in.wrong(in.last(), "a key is a string")
+		}
+		if _, twice := fields[key]; twice {
+			return nil, in.wrong(in.last(), "the key %s is there twice", task.Quote(key))
+		}
+		if fields[key], err = in.value(depth + 1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := in.token()
+	return fields, err
+}
+
+func (in *input) number(text string) (any, error) {
+	if !strings.ContainsAny(text, ".eE") {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n, nil
+		}
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return n, nil
+		}
+		return nil, in.wrong(in.last(), "the integer %s does not fit into 64 bits (write it as a string)", task.Quote(text))
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return nil, in.wrong(in.last(), "the number %s is out of range", task.Quote(text))
+	}
+	return f, nil
+}
+
+func (in *input) token() (json.Token, error) {
+	token, err := in.dec.Token()
+	if err == nil {
+		return token, nil
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if len(bytes.TrimSpace(in.text)) == 0 {
+			return nil, in.wrong(len(in.text), "it is empty (leave --input out for a task without input)")
+		}
+		return nil, in.wrong(len(in.text), "it ends early")
+	}
+	at := int(in.dec.InputOffset())
+	if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
+		at = max(int(wrong.Offset)-1, 0)
+		err = errors.New(wrong.Error())
+	}
+	return nil, in.wrong(at, "%w", err)
+}
+
+// last is where the token that was read last ends.
+func (in *input) last() int { return max(int(in.dec.InputOffset())-1, 0) }
+
+func (in *input) wrong(at int, format string, args ...any) error {
+	before := in.text[:min(at, len(in.text))]
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return fmt.Errorf("%s:%d:%d: "+format, append([]any{in.name, line, column}, args...)...)
+}
+
+func invalidUTF8(text []byte) int {
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+const about = "Background jobs on NATS JetStream: run a server, make queues, look at jobs and steer them."
+
+// run is the program: it returns the exit code.
+func run(args []string) int {
+	t := newTerminal(os.Stdin, os.Stdout, os.Stderr)
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	var g grammar
+	parser, err := kong.New(&g, kong.Name("natsasync"), kong.Description(about), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, NoExpandSubcommands: true}),
+		kong.Vars{"version": "natsasync " + version()})
+	if err != nil {
+		t.complain(fmt.Errorf("grammar: %w", err))
+		return exitError
+	}
+	parsed, err := parser.Parse(joinHyphens(args))
+	if err != nil {
+		t.complain(fmt.Errorf("%w (try natsasync --help)", err))
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	t.asJSON = g.JSON
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return t.exitCode(parsed.Run(&environment{terminal: t, connection: g.Connection, command: parsed.Command()}))
+}
+
+// environment is what every command gets: the terminal, and how to connect.
+type environment struct {
+	*terminal
+	connection connection
+	command    string
+}
+
+// usageError is what the caller of the command did wrong: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func misuse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errSilent ends the program with exit code 1; what there was to say has been printed.
+var errSilent = errors.New("the job did not succeed")
+
+func (t *terminal) exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(err, errSilent) {
+		return exitError
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = fmt.Errorf(`%w; run "natsasync init" first, or give the --namespace or --js-domain where it was run`, err)
+	}
+	t.complain(err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitError
+}
+
+// joinHyphens lets values that begin with a hyphen follow their flag as a word of their own: "--port -1", "--input -".
+func joinHyphens(args []string) []string {
+	var joined []string
+	for i, arg := range args {
+		if arg == "--" {
+			return append(joined, args[i:]...)
+		}
+		if last := len(joined) - 1; last >= 0 && isHyphenValue(arg) && strings.HasPrefix(joined[last], "--") && !strings.Contains(joined[last], "=") {
+			joined[last] += "=" + arg
+			continue
+		}
+		joined = append(joined, arg)
+	}
+	return joined
+}
+
+func isHyphenValue(arg string) bool {
+	return arg == "-" || len(arg) > 1 && arg[0] == '-' && (arg[1] >= '0' && arg[1] <= '9' || arg[1] == '.')
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

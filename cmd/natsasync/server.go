@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/natsasync/natsasync/embedded"
+)
+
+// stopWithin is how long a server may take to stop.
+const stopWithin = 30 * time.Second
+
+type serverCmd struct {
+	StoreDir string `type:"path" placeholder:"DIR" help:"Where the streams live. Without it they are thrown away at the end."`
+	Host     string `default:"127.0.0.1" help:"Address to listen on (${default}: this machine alone)."`
+	Port     int    `default:"4222" help:"Port to listen on, -1 for any free one (${default})."`
+	NoSync   bool   `help:"Acknowledge writes before they are on the disk: faster, and not safe against a power cut."`
+}
+
+// Validate is called by kong.
+func (c serverCmd) Validate() error {
+	if c.Port == 0 || c.Port < -1 || c.Port > 65535 {
+		return fmt.Errorf("--port %d: give 1 to 65535, or -1 for any free one", c.Port)
+	}
+	if c.NoSync && c.StoreDir == "" {
+		return fmt.Errorf("--no-sync: says nothing without --store-dir (a throw-away server syncs nothing)")
+	}
+	return nil
+}
+
+// Run serves until ctx ends.
+func (c serverCmd) Run(ctx context.Context, e *environment) error {
+	srv, err := embedded.Start(embedded.Config{StoreDir: c.StoreDir, Host: c.Host, Port: c.Port, NoSync: c.NoSync, Logger: e.logger()})
+	if err != nil {
+		return err
+	}
+	said := e.announce(srv.URL(), c)
+	if said == nil {
+		<-ctx.Done()
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if err := srv.Shutdown(stopping); err != nil {
+		return err
+	}
+	return said
+}
+
+func (e *environment) announce(url string, c serverCmd) error {
+	view := struct {
+		URL      string `json:"url"`
+		StoreDir string `json:"store_dir,omitempty"`
+		Sync     bool   `json:"sync"`
+	}{url, c.StoreDir, c.StoreDir != "" && !c.NoSync}
+	return e.result(view, func() error {
+		what := "throw-away: its streams end with it (give --store-dir to keep them)"
+		if c.StoreDir != "" {
+			what = "streams in " + printable(c.StoreDir)
+		}
+		if c.NoSync {
+			what += ", not synced"
+		}
+		return e.say("%s is ready, %s", url, what)
+	})
+}

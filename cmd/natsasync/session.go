@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/producer"
+)
+
+// session is a connection, and what commands make of it.
+type session struct {
+	*environment
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+func (s *session) close() { s.nc.Close() }
+
+// brief bounds what is to be done at once.
+func (s *session) brief(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.connection.Timeout)
+}
+
+// client looks for the streams, and makes nothing.
+func (s *session) client(ctx context.Context) (*producer.Client, error) {
+	ctx, cancel := s.brief(ctx)
+	defer cancel()
+	return producer.New(ctx, s.js, producer.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+}
+
+// broker is the layer under client, for what a client does not show.
+func (s *session) broker(ctx context.Context) (*stream.Broker, error) {
+	ctx, cancel := s.brief(ctx)
+	defer cancel()
+	return stream.Open(ctx, s.js, stream.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+}
+
+func (e *environment) logger() *slog.Logger {
+	level := zerolog.WarnLevel
+	if e.connection.Trace {
+		level = zerolog.DebugLevel
+	}
+	return slog.New(zerolog.NewSlogHandler(zerolog.New(e.err).Level(level).With().Timestamp().Logger()))
+}
+
+// with runs do with a client, on a connection that is closed afterwards.
+func (e *environment) with(ctx context.Context, do func(*session, *producer.Client) error) error {
+	s, err := e.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	c, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	return do(s, c)
+}
+
+// dialer gives up when the command does.
+type dialer struct {
+	ctx     context.Context
+	timeout time.Duration
+}
+
+// Dial connects to one address.
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: d.timeout}).DialContext(d.ctx, network, address)
+}

@@ -1,0 +1,211 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// maxInterruptions is how often a job may be left behind by workers that died: one that
+// kills its worker must not kill all of them. The original's figure.
+const maxInterruptions = 10
+
+// takeOver claims a job that was handed out before, over what was read. It says whether
+// the job may run here now; if not, the delivery has ended.
+func (d *delivery) takeOver() bool {
+	before := d.claim
+	next := task.Claim{State: task.ClaimRunning}
+	if before != nil {
+		if d.older(before) {
+			d.leave(nil)
+			return false
+		}
+		if before.State == task.ClaimRetrying {
+			if left := time.Until(before.NotBefore); left > 0 {
+				d.back(left)
+				return false
+			}
+		}
+		next = *before
+		next.State, next.NotBefore, next.Seen, next.Parked = task.ClaimRunning, time.Time{}, time.Time{}, nil
+		if before.State == task.ClaimRunning {
+			next.Interruptions++
+		}
+	}
+	if next.Interruptions >= maxInterruptions {
+		d.w.log.Error("a job was interrupted too often", "id", d.env.ID, "task", d.env.Task, "interruptions", next.Interruptions)
+		d.settle(d.failed(d.env, fmt.Errorf("%w: %d workers were gone while they ran it", task.ErrInterrupted, next.Interruptions), next.Attempts+1))
+		return false
+	}
+	if next.Started.IsZero() {
+		next.Started = time.Now()
+	}
+	if err := d.writeClaim(next); err != nil {
+		d.conclude(nil, d.stopOf(err))
+		return false
+	}
+	return true
+}
+
+// older says whether this delivery came before the one that wrote c. A paused worker's
+// open pull may receive the redelivery too, so a number alone tells which is the newer;
+// a server that was killed takes its numbers back, and then the one in hand is.
+func (d *delivery) older(c *task.Claim) bool {
+	mine := d.from.created.Truncate(time.Microsecond)
+	switch theirs := c.Created; {
+	case theirs.Before(mine):
+		return false
+	case theirs.After(mine):
+		return true
+	case c.Delivery <= d.number:
+		return false
+	}
+	ctx, done := d.bookkeeping()
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	lane, err := d.w.broker.Lane(ctx, d.from.queue, d.from.lane)
+	if err != nil {
+		return true
+	}
+	return lane.Info.Delivered.Consumer >= c.Delivery
+}
+
+// writeClaim records c as the job's last claim, under this delivery.
+func (d *delivery) writeClaim(c task.Claim) error {
+	d.mu.Lock()
+	c.ID, c.Worker, c.Created, c.Delivery = d.at.ID, d.w.cfg.Name, d.created, d.number
+	d.mu.Unlock()
+	if c.Due.IsZero() {
+		c.Due = d.stored
+	}
+	at := d.at
+	at.Kind = stream.KindClaimed
+	if err := d.record(at, c.Encode(), nil); err != nil {
+		return err
+	}
+	d.claim = &c
+	return nil
+}
+
+// amend returns the standing claim, or a new one, for writing another over it.
+func (d *delivery) amend() task.Claim {
+	if d.claim != nil {
+		return *d.claim
+	}
+	return task.Claim{Started: time.Now()}
+}
+
+// record writes one record under the job's fence, for as long as it takes: until its
+// PubAck or a read says that it stands, or another's does. A claim and the job's own
+// outcome move the fence, members' outcomes do not.
+func (d *delivery) record(at stream.Subject, data []byte, header nats.Header) error {
+	ctx, done := d.bookkeeping()
+	defer done()
+	subject := d.w.broker.Outcome(at.Queue, at.Kind, at.Owner, at.ID)
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		seq, err := d.recordOnce(ctx, subject, data, header)
+		if err == nil {
+			d.advance(at, seq)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		stands, err := d.resolve(ctx, at, data, err)
+		if err != nil || stands {
+			return err
+		}
+		if !pauseFor(ctx, pause) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (d *delivery) recordOnce(ctx context.Context, subject string, data []byte, header nats.Header) (uint64, error) {
+	m := stream.Fenced(subject, d.fence, d.fenceSeq(), data)
+	for k, v := range header {
+		m.Header[k] = v
+	}
+	type ack struct {
+		seq uint64
+		err error
+	}
+	acks := make(chan ack, 1)
+	d.w.broker.PublishAsync(m, func(seq uint64, err error) { acks <- ack{seq, err} })
+	select {
+	case a := <-acks:
+		return a.seq, a.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// resolve finds out what came of a write that was refused or not answered: whether it
+// stands, or an error if another's record does. Neither means: write it again.
+func (d *delivery) resolve(ctx context.Context, at stream.Subject, data []byte, why error) (stands bool, err error) {
+	switch {
+	case errors.Is(why, stream.ErrFenced), errors.Is(why, stream.ErrUndecided), errors.Is(why, stream.ErrNoAnswer), errors.Is(why, stream.ErrNoStream):
+	default:
+		d.w.log.Error("a record was refused; it is written again", "id", at.ID, "queue", at.Queue, "err", why)
+		pauseFor(ctx, time.Second)
+		return false, nil
+	}
+	written, err := d.w.broker.Last(ctx, d.w.broker.Outcomes(), d.w.broker.Fence(at.Queue, at.Owner, at.ID))
+	if err != nil {
+		return false, nil
+	}
+	if written != nil && bytes.Equal(written.Data, data) {
+		d.advance(at, written.Seq)
+		return true, nil
+	}
+	if at.ID == d.at.ID {
+		return false, d.yieldTo(written)
+	}
+	leased, err := d.w.broker.Last(ctx, d.w.broker.Outcomes(), d.fence)
+	if err != nil {
+		return false, nil
+	}
+	return false, d.yieldTo(leased)
+}
+
+// yieldTo compares the job's last record with the one that the fence expects. One that
+// cannot be read counts for nothing and is written over.
+func (d *delivery) yieldTo(m *stream.Message) error {
+	s := d.w.broker.ReadStanding(m)
+	switch {
+	case s.Seq == d.fenceSeq():
+		return nil
+	case s.Seq == 0, s.Wrong != nil:
+		d.setSeq(s.Seq)
+		return nil
+	case s.Record != nil && s.Record.End == task.Cancelled:
+		return task.ErrCancelled
+	}
+	return errReassigned
+}
+
+// advance moves the fence to a record that was written under the job's own ID.
+func (d *delivery) advance(at stream.Subject, seq uint64) {
+	if at.ID == d.at.ID {
+		d.setSeq(seq)
+	}
+}
+
+func pauseFor(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,123 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// continueAs hands env over to another call and waits for its outcome, which becomes
+// that of env. The claim that names the call comes first: a crash after it does not run
+// the function again.
+func (d *delivery) continueAs(env *task.Envelope, spec task.Spec, a attempted) (*task.Record, *stop) {
+	next, err := spec.Seal(task.Sealing{
+		Installation: d.w.broker.Installation(), Parent: env.ID, User: env.User, Queue: d.env.Queue, Now: time.Now(),
+	})
+	if err != nil {
+		return d.failed(env, fmt.Errorf("continue: %w", err), a.Job.Attempt), nil
+	}
+	return d.awaitContinued(env, next, next.Encode(), a.staged.take(), a)
+}
+
+// continues says whether the standing claim names a call that id has continued as.
+func (d *delivery) continues(id string) bool {
+	return d.claim != nil && d.claim.Continued != nil && d.claim.Member == id
+}
+
+func (d *delivery) resumeContinued(env *task.Envelope) (*task.Record, *stop) {
+	next, err := task.DecodeEnvelope(d.claim.Continued)
+	if err != nil {
+		return d.failed(env, fmt.Errorf("continue: %w", err), 1), nil
+	}
+	return d.awaitContinued(env, next, d.claim.Continued, d.claim.Queues, attempted{})
+}
+
+func (d *delivery) awaitContinued(env, next *task.Envelope, body []byte, queues [][]byte, a attempted) (*task.Record, *stop) {
+	ended, s := d.park(waiting{
+		ids: []string{next.ID}, member: env.ID, continued: body, queues: queues,
+		queue: func(ctx context.Context, _ map[string]bool) error { return d.w.queue(ctx, next, body) },
+	})
+	if s != nil {
+		return nil, s
+	}
+	theirs := ended[next.ID]
+	rec := d.outcome(env, theirs.End, a)
+	rec.Value, rec.Failure, rec.Mode, rec.Members = theirs.Value, theirs.Failure, theirs.Mode, theirs.Members
+	if theirs.End == task.Cancelled {
+		rec.End = task.Failed
+		rec.Failure = task.FailureOf(fmt.Errorf("the job that it continued as: %w", task.ErrCancelled))
+	}
+	if rec.End == task.Succeeded {
+		rec.Queues = queues
+	}
+	return rec, nil
+}
+
+// runLateCallback waits for the outcome of the job that the callback was added to, and
+// runs if that is the end it waits for. Otherwise it ends cancelled, silently.
+func (d *delivery) runLateCallback() {
+	rec, err := d.preceding(d.env)
+	if err != nil {
+		d.giveBack(unavailablePause(d.count), "read the outcome that it follows", err)
+		return
+	}
+	if rec == nil {
+		there, err := d.isQueued(d.env.After)
+		if err != nil {
+			d.giveBack(unavailablePause(d.count), "look for the job that it follows", err)
+			return
+		}
+		if !there {
+			if rec, err = d.preceding(d.env); err == nil && rec == nil {
+				d.settle(d.failed(d.env, fmt.Errorf("%s, which it follows: %w", d.env.After, task.ErrNoSuchJob), 1))
+				return
+			}
+		}
+	}
+	if rec == nil {
+		if !d.takePlace() {
+			return
+		}
+		if _, s := d.park(waiting{ids: []string{d.env.After}}); s != nil {
+			s.do(d)
+			return
+		}
+		if rec, err = d.preceding(d.env); err != nil || rec == nil {
+			d.giveBack(time.Second, "read the outcome that it follows", err)
+			return
+		}
+	}
+	if !d.env.When.Runs(rec.End) {
+		d.settle(d.outcome(d.env, task.Cancelled, attempted{}))
+		return
+	}
+	if s := d.goOn(); s != nil {
+		s.do(d)
+		return
+	}
+	d.conclude(d.perform(d.env, rec))
+}
+
+// isQueued says whether a job, or the whole job that a member belongs to, lies anywhere,
+// read in the order in which a job moves.
+func (d *delivery) isQueued(id string) (bool, error) {
+	ctx, done := d.bookkeeping()
+	defer done()
+	b, q, o, root := d.w.broker, d.at.Queue, d.at.Owner, task.RootID(id)
+	for _, place := range [...]struct{ stream, subject string }{
+		{b.Jobs(), b.Job(q, stream.LaneLater, o, root)},
+		{b.Later(), b.LaterJob(q, o, root)},
+		{b.Later(), b.DueJob(q, o, root)},
+		{b.Jobs(), b.Job(q, "*", o, root)},
+		{b.Jobs(), b.Job(q, "*", o, id)},
+	} {
+		m, err := b.Last(ctx, place.stream, place.subject)
+		if err != nil || m != nil {
+			return m != nil, err
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,304 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/registry"
+	"github.com/natsasync/natsasync/task"
+)
+
+// delivery is one message that this worker was handed, from its receipt until it is
+// acked, given back, or lost to another worker.
+type delivery struct {
+	w      *Worker
+	from   *puller
+	at     stream.Subject
+	fence  string
+	stored time.Time // by the server
+	last   *stream.Message
+	unsure bool // the look failed
+
+	env *task.Envelope
+	ctx context.Context // of the handlers; its cause says why it ended
+	end context.CancelCauseFunc
+
+	claim *task.Claim // the last one that was read or written
+
+	mu       sync.Mutex // guards what a renewal or an adoption may change
+	msg      *nats.Msg
+	message  uint64 // the sequence in the stream
+	number   uint64 // the sequence in the consumer
+	count    uint64 // how often it was delivered
+	created  time.Time
+	seq      uint64 // of the record that the fence expects
+	slot     bool
+	place    bool // among the parked
+	lease    lease
+	recorded atomic.Bool // our outcome stands
+}
+
+// key tells deliveries apart that this worker handles at once.
+func (d *delivery) key() string { return d.msg.Subject }
+
+// handle does all there is to do with a delivery. It runs in a goroutine of its own and
+// returns when the job is settled or on its way to be.
+func (d *delivery) handle() {
+	d.ctx, d.end = context.WithCancelCause(d.w.work)
+	env, err := task.DecodeEnvelope(d.msg.Data)
+	switch {
+	case err != nil && task.WireCode(err) == "version" && d.at.ID != "":
+		d.unknown(task.Quote("a later version"), err)
+		return
+	case err != nil:
+		d.reject(task.WireCode(err), err)
+		return
+	}
+	d.env = env
+	if err := d.agrees(); err != nil {
+		d.reject("subject", err)
+		return
+	}
+	if d.from.stream == d.w.broker.Later() {
+		d.moveDue()
+		return
+	}
+	s := d.w.broker.ReadStanding(d.last)
+	if d.unsure || s.Seq > 0 || d.count > 1 {
+		if s, err = d.standing(); err != nil {
+			d.giveBack(unavailablePause(d.count), "read its last record", err)
+			return
+		}
+	}
+	d.setSeq(s.Seq)
+	d.claim = s.Claim
+	switch {
+	case s.Record != nil:
+		d.recorded.Store(true)
+		d.finish(s.Record)
+	case d.at.Lane == stream.LaneLater:
+		d.putOff(d.env.NotBefore)
+	case d.w.taking.Err() != nil:
+		d.back(0)
+	default:
+		d.start()
+	}
+}
+
+// start runs a job that has no outcome yet, unless it must not or cannot start here.
+func (d *delivery) start() {
+	if name := d.unknownTask(d.env); name != "" {
+		d.unknown(name, task.ErrNoSuchTask)
+		return
+	}
+	if d.expired() {
+		return
+	}
+	if d.claim != nil || d.count > 1 {
+		if !d.takeOver() {
+			return
+		}
+	}
+	switch {
+	case d.env.After != "" && task.Whole(d.env.ID):
+		d.runLateCallback()
+	case d.env.Mode == task.Single && !d.continues(d.env.ID):
+		d.attempt(d.env, nil, func(a attempted) {
+			rec, stop := d.judge(d.env, a)
+			d.conclude(rec, stop)
+		})
+	default:
+		if !d.takePlace() {
+			return
+		}
+		d.conclude(d.perform(d.env, nil))
+	}
+}
+
+// conclude records an outcome, or does what is to be done instead.
+func (d *delivery) conclude(rec *task.Record, s *stop) {
+	if s == nil {
+		d.settle(rec)
+		return
+	}
+	s.do(d)
+}
+
+// agrees says whether the envelope is where it may be. The owner token of the subject
+// must be the envelope's user, or a login that may publish only under its own owner
+// could queue as somebody else.
+func (d *delivery) agrees() error {
+	e := d.env
+	lane := d.at.Lane
+	if lane == stream.LaneLater || d.from.stream == d.w.broker.Later() {
+		lane = e.Lane
+	}
+	switch {
+	case e.ID != d.at.ID:
+		return fmt.Errorf("the envelope's id %s is not its subject's %s", task.Quote(e.ID), task.Quote(d.at.ID))
+	case e.Queue != d.at.Queue || e.Lane != lane:
+		return fmt.Errorf("the envelope's queue and lane %s are not its subject's", task.Quote(e.Queue+"."+e.Lane))
+	case e.User.Owner() != d.at.Owner:
+		return fmt.Errorf("the envelope's user %s is not its subject's owner %s", task.Quote(e.User.String()), task.Quote(d.at.Owner))
+	case e.Installation != "" && e.Installation != d.w.broker.Installation():
+		return fmt.Errorf("the envelope is for installation %s", task.Quote(e.Installation))
+	case e.Lane == stream.LaneLater || e.Lane == stream.LaneSystem:
+		return fmt.Errorf("the envelope's lane %s is reserved", task.Quote(e.Lane))
+	}
+	return nil
+}
+
+// standing reads the last record of the job through the leader.
+func (d *delivery) standing() (stream.Standing, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), 5*time.Second)
+	defer cancel()
+	return d.w.broker.Standing(ctx, d.at.Queue, d.at.Owner, d.at.ID)
+}
+
+func (d *delivery) setSeq(seq uint64) {
+	d.mu.Lock()
+	d.seq = seq
+	d.mu.Unlock()
+}
+
+func (d *delivery) fenceSeq() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seq
+}
+
+// adopt goes on under the message of a later delivery of the same job, unless the
+// lease was given up already. The worker's mutex is held.
+func (d *delivery) adopt(later *delivery) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lease.lost != nil || later.message != d.message {
+		return false
+	}
+	d.msg, d.number, d.count, d.created = later.msg, later.number, later.count, later.created
+	d.lease.confirmed = later.lease.confirmed
+	return true
+}
+
+// The four ways in which a delivery ends: acked, given back, put aside, or left.
+
+// ack says that all is done: the outcome stands and what follows from it is queued.
+func (d *delivery) ack() { d.leave([]byte("+ACK")) }
+
+// back gives the job back for after a pause.
+func (d *delivery) back(after time.Duration) { d.leave(nakBody(after)) }
+
+// leave ends the delivery; an answer of nil leaves the message to whoever has it now.
+func (d *delivery) leave(answer []byte) {
+	d.mu.Lock()
+	msg, slot, place := d.msg, d.slot, d.place
+	d.slot, d.place = false, false
+	d.mu.Unlock()
+	if answer != nil {
+		d.w.answer(msg, answer)
+	}
+	d.end(errSettled)
+	d.from.finished()
+	if slot {
+		d.from.slots.give(1)
+	}
+	if place {
+		<-d.w.parked
+	}
+	d.w.leave(d)
+}
+
+var errSettled = errors.New("consumer: the job is settled")
+
+// giveBack says why a job goes back although it did not run.
+func (d *delivery) giveBack(after time.Duration, what string, err error) {
+	d.w.log.Warn("a job goes back to its place", "id", d.at.ID, "queue", d.at.Queue, "step", what, "err", err, "pause", after)
+	d.back(after)
+}
+
+// releaseSlot lets another job run while this one waits or settles.
+func (d *delivery) releaseSlot() {
+	d.mu.Lock()
+	had := d.slot
+	d.slot = false
+	d.mu.Unlock()
+	if had {
+		d.from.slots.give(1)
+	}
+}
+
+// takeSlot waits until the job may run again.
+func (d *delivery) takeSlot(ctx context.Context) error {
+	d.mu.Lock()
+	has := d.slot
+	d.mu.Unlock()
+	if has {
+		return nil
+	}
+	if err := d.from.slots.wait(ctx); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.slot = true
+	d.mu.Unlock()
+	return nil
+}
+
+// takePlace reserves a place among the parked for a whole job that may come to wait;
+// without one the job goes back. Members and continuations may always park.
+func (d *delivery) takePlace() bool {
+	if !task.Whole(d.env.ID) || d.env.Parent != "" {
+		return true
+	}
+	select {
+	case d.w.parked <- struct{}{}:
+		d.mu.Lock()
+		d.place = true
+		d.mu.Unlock()
+		return true
+	default:
+		d.back(time.Second)
+		return false
+	}
+}
+
+// reject puts bytes aside that cannot be read or that are not where they may be. They
+// never block a lane.
+func (d *delivery) reject(code string, why error) {
+	d.w.log.Warn("a message is put aside", "code", code, "err", why, "subject", task.Quote(d.msg.Subject), "seq", d.message)
+	m := &nats.Msg{Subject: d.w.broker.RejectedSubject(code), Data: d.msg.Data, Header: nats.Header{
+		"Async-Code":     {code},
+		"Async-Reason":   {task.Quote(why.Error())},
+		"Async-Subject":  {d.msg.Subject},
+		"Async-Sequence": {fmt.Sprint(d.message)},
+	}}
+	ctx, done := d.bookkeeping()
+	defer done()
+	if _, err := d.w.broker.Publish(ctx, m); err != nil {
+		d.giveBack(unavailablePause(d.count), "put it aside", err)
+		return
+	}
+	d.ack()
+}
+
+// bookkeeping is a context for what must be written: it does not end with the worker's
+// run, only with the lease or when the worker gives up.
+func (d *delivery) bookkeeping() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(d.w.books)
+	stop := context.AfterFunc(d.lost(), func() { cancel(errLeaseLost) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// unavailablePause is how long a job waits for a directory or a server that is down.
+func unavailablePause(count uint64) time.Duration {
+	return min(time.Duration(count)*time.Second, 30*time.Second)
+}
+
+func unavailable(err error) bool { return errors.Is(err, registry.ErrUnavailable) }

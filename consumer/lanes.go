@@ -1,0 +1,179 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+)
+
+// laneLook is how often a worker compares what it pulls from with what there is.
+const laneLook = 10 * time.Second
+
+// watchLanes keeps one puller for each lane of the worker's queues until ctx ends, and
+// closes them.
+func (w *Worker) watchLanes(ctx context.Context) {
+	again := make(chan struct{}, 1)
+	nudge := func() {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	}
+	var subs []*nats.Subscription
+	for _, q := range w.cfg.Queues {
+		sub, err := w.broker.Conn().Subscribe(w.broker.LanesEvent(q), func(*nats.Msg) { nudge() })
+		if err != nil {
+			w.log.WarnContext(ctx, "listen for new lanes; they are found within ten seconds", "queue", q, "err", err)
+			continue
+		}
+		subs = append(subs, sub)
+	}
+	subs = append(subs, w.watchCancelled(ctx)...)
+	var pulling sync.WaitGroup
+	for ctx.Err() == nil {
+		w.look(ctx, &pulling, nudge)
+		pause := time.NewTimer(laneLook - time.Duration(rand.Int64N(int64(laneLook/5))))
+		select {
+		case <-ctx.Done():
+		case <-again:
+			// Several changes often come together, and a deleted consumer is found by each pull.
+			settle := time.NewTimer(50 * time.Millisecond)
+			select {
+			case <-ctx.Done():
+			case <-settle.C:
+			}
+			settle.Stop()
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+	for _, sub := range subs {
+		_ = sub.Unsubscribe()
+	}
+	pulling.Wait()
+}
+
+// look starts pullers for lanes that are new, stops those of lanes that are gone or
+// wrong, and makes again what is missing.
+func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()) {
+	once, cancel := context.WithTimeout(ctx, laneLook)
+	defer cancel()
+	var problems []error
+	want := map[string]stream.Lane{}
+	for _, q := range w.cfg.Queues {
+		lanes, err := w.lanesOf(once, q)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		for _, l := range lanes {
+			if diffs := w.broker.Differs(l); len(diffs) > 0 {
+				problems = append(problems, fmt.Errorf("consumer: lane %s is left alone, its consumer is not as it must be: %s", stream.Consumer(l.Queue, l.Name), strings.Join(diffs, "; ")))
+				continue
+			}
+			want[stream.Consumer(l.Queue, l.Name)] = l
+		}
+	}
+	if err := w.broker.EnsureDue(once); err != nil {
+		problems = append(problems, fmt.Errorf("consumer: the lane of jobs whose time has come: %w", err))
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	err := errors.Join(problems...)
+	w.report(ctx, err)
+	w.lookErr.Store(&err)
+	if len(want) == 0 && len(problems) > 0 && !w.broker.Conn().IsConnected() {
+		return // an outage: the pullers there are know how to go on
+	}
+	w.lastLook.Store(time.Now().UnixNano())
+	w.match(ctx, want, pulling, nudge)
+}
+
+func (w *Worker) lanesOf(ctx context.Context, queue string) ([]stream.Lane, error) {
+	lanes, err := w.broker.Lanes(ctx, queue)
+	if err != nil {
+		return nil, err
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(lanes, func(l stream.Lane) bool { return l.Name == name })
+	}
+	if has(stream.QuotaDefault) && has(stream.LaneFree) && has(stream.LaneSystem) {
+		return lanes, nil
+	}
+	// Declare also makes the lanes of a queue again whose consumers were deleted.
+	if err := w.broker.Declare(ctx, queue); err != nil {
+		return nil, err
+	}
+	return w.broker.Lanes(ctx, queue)
+}
+
+// report logs what is wrong with the lanes, once for each change.
+func (w *Worker) report(ctx context.Context, err error) {
+	var before, now string
+	if last := w.lookErr.Load(); last != nil && *last != nil {
+		before = (*last).Error()
+	}
+	if err != nil {
+		now = err.Error()
+	}
+	switch {
+	case now == before:
+	case now == "":
+		w.log.InfoContext(ctx, "all lanes are there again")
+	default:
+		w.log.ErrorContext(ctx, "lanes", "err", err)
+	}
+}
+
+func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, pulling *sync.WaitGroup, nudge func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, p := range w.lanes {
+		l, keep := want[name]
+		if keep && l.Created.Equal(p.created) {
+			p.size.Store(int64(l.Size))
+			continue
+		}
+		if p.stream == w.broker.Later() {
+			continue
+		}
+		p.stop()
+		delete(w.lanes, name)
+	}
+	start := func(p *puller) {
+		w.lanes[p.consumer] = p
+		pulling.Go(func() { p.run(ctx) })
+	}
+	if _, there := w.lanes[stream.DueConsumer]; !there {
+		start(newDuePuller(w, nudge))
+	}
+	scarce := w.cfg.Concurrency < len(want)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if _, there := w.lanes[name]; !there {
+			start(newLanePuller(w, want[name], nudge))
+		}
+	}
+	for _, p := range w.lanes {
+		if p.stream == w.broker.Jobs() {
+			p.scarce.Store(scarce)
+		}
+	}
+	if len(want) > 0 {
+		select {
+		case <-w.ready:
+		default:
+			close(w.ready)
+		}
+	}
+}

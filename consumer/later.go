@@ -1,0 +1,59 @@
+package consumer
+
+import (
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+)
+
+// putOff moves a job into the stream of what comes later, where the server's own
+// schedule brings it back at the time named; one that has passed means at once.
+func (d *delivery) putOff(until time.Time) {
+	b := d.w.broker
+	m := &nats.Msg{Subject: b.LaterJob(d.at.Queue, d.at.Owner, d.at.ID), Data: d.msg.Data, Header: stream.JobHeader(d.env)}
+	m.Header["Nats-Schedule"] = []string{"@at " + until.UTC().Format(time.RFC3339Nano)}
+	m.Header["Nats-Schedule-Target"] = []string{b.DueJob(d.at.Queue, d.at.Owner, d.at.ID)}
+	ctx, done := d.bookkeeping()
+	defer done()
+	if _, err := b.Publish(ctx, m); err != nil {
+		d.giveBack(unavailablePause(d.count), "put it off", err)
+		return
+	}
+	d.ack()
+}
+
+// moveDue puts a job whose time has come into its lane. "Already queued" is no success
+// here: the message that is there may be about to be acked.
+func (d *delivery) moveDue() {
+	s, err := d.standing()
+	if err != nil {
+		d.giveBack(unavailablePause(d.count), "read its last record", err)
+		return
+	}
+	if s.Record != nil {
+		d.ack()
+		return
+	}
+	ctx, done := d.bookkeeping()
+	defer done()
+	m := &nats.Msg{Subject: d.w.broker.Job(d.at.Queue, d.env.Lane, d.at.Owner, d.at.ID), Data: d.msg.Data, Header: stream.JobHeader(d.env)}
+	switch _, err := d.w.broker.Publish(ctx, m); {
+	case err == nil:
+		d.ack()
+	case errors.Is(err, stream.ErrExists):
+		d.back(min(time.Duration(d.count)*100*time.Millisecond, 5*time.Second))
+	default:
+		d.giveBack(unavailablePause(d.count), "move it to its lane", err)
+	}
+}
+
+// due is since when the job could have run, by the server's clock.
+func (d *delivery) due() time.Time {
+	if d.claim != nil && !d.claim.Due.IsZero() {
+		return d.claim.Due
+	}
+	return d.stored
+}

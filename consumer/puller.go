@@ -1,0 +1,370 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+)
+
+const (
+	pullExpires   = 30 * time.Second
+	pullHeartbeat = 2 * time.Second
+	pullSilence   = 5 * time.Second // more than two heartbeats: the pull is lost
+	pullMost      = 500
+	burstPatience = 2 * time.Second
+	briefPull     = 20 * time.Millisecond
+	lookMost      = 256
+)
+
+// puller asks one consumer for messages. It never asks for more than it holds slots
+// for: a lane that idles keeps one standing pull, and one that delivers asks for its
+// share of the free slots at once, without waiting for messages to come. A worker with
+// fewer slots than lanes has no standing pulls: its lanes take turns with the slots.
+type puller struct {
+	w        *Worker
+	stream   string
+	consumer string
+	queue    string
+	lane     string
+	created  time.Time // of the consumer
+	slots    *slots
+	size     atomic.Int64 // of the lane, -1 for no limit
+	out      atomic.Int64 // deliveries that are being handled
+	scarce   atomic.Bool
+	nudge    func() // asks for a look at the lanes
+	quit     chan struct{}
+
+	// What follows belongs to run.
+	prefix  string // of the API subject
+	msgs    chan *nats.Msg
+	asks    [3]ask // the standing pull, and two bursts
+	hunger  *hunger
+	drained bool
+	idle    time.Duration // between two asks of a scarce lane that has nothing
+	rested  bool
+	notFor  time.Time // before it nothing is asked
+	looks   chan struct{}
+	batch   []*nats.Msg
+}
+
+// ask is a pull request; left is how many messages, and slots, it may still bring.
+type ask struct {
+	sub   *nats.Subscription
+	inbox string
+	left  int
+	until time.Time
+}
+
+func newLanePuller(w *Worker, l stream.Lane, nudge func()) *puller {
+	p := newPuller(w, w.broker.Jobs(), stream.Consumer(l.Queue, l.Name), w.slots, nudge)
+	p.queue, p.lane, p.created = l.Queue, l.Name, l.Created
+	p.size.Store(int64(l.Size))
+	return p
+}
+
+// newDuePuller moves jobs whose time has come; that takes no slot from handlers.
+func newDuePuller(w *Worker, nudge func()) *puller {
+	p := newPuller(w, w.broker.Later(), stream.DueConsumer, newSlots(64), nudge)
+	p.size.Store(-1)
+	return p
+}
+
+func newPuller(w *Worker, name, consumer string, s *slots, nudge func()) *puller {
+	return &puller{
+		w: w, stream: name, consumer: consumer, slots: s, nudge: nudge,
+		quit:   make(chan struct{}),
+		msgs:   make(chan *nats.Msg, 2*s.size+1024),
+		hunger: newHunger(), drained: true, looks: make(chan struct{}, 2),
+	}
+}
+
+func (p *puller) stop() { close(p.quit) }
+
+// run pulls until ctx ends or the puller is stopped. What came and was not started is
+// given back.
+func (p *puller) run(ctx context.Context) {
+	for ctx.Err() == nil && !p.subscribe(ctx) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	status := p.w.broker.Conn().StatusChanged(nats.CONNECTED)
+	defer p.w.broker.Conn().RemoveStatusListener(status)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
+	for {
+		p.refill()
+		if wait := time.Until(p.notFor); wait > 0 {
+			pause.Reset(wait)
+		}
+		var free chan<- struct{}
+		if len(p.batch) > 0 {
+			free = p.looks
+		}
+		select {
+		case <-ctx.Done():
+			p.close()
+			return
+		case <-p.quit:
+			p.close()
+			return
+		case m := <-p.msgs:
+			p.receive(m)
+			p.gather()
+		case free <- struct{}{}:
+			batch := p.batch
+			p.batch = nil
+			p.w.lookUp(p, batch)
+		case <-p.hunger.wake:
+		case <-pause.C:
+		case now := <-tick.C:
+			p.expire(now)
+		case <-status:
+			p.expire(time.Now().Add(time.Hour))
+		}
+	}
+}
+
+func (p *puller) subscribe(ctx context.Context) bool {
+	nc := p.w.broker.Conn()
+	p.prefix = p.w.broker.APIPrefix() + "CONSUMER.MSG.NEXT." + p.stream + "." + p.consumer
+	for i := range p.asks {
+		if p.asks[i].sub != nil {
+			continue
+		}
+		inbox := nc.NewInbox()
+		sub, err := nc.ChanSubscribe(inbox, p.msgs)
+		if err != nil {
+			p.w.log.WarnContext(ctx, "subscribe for a lane", "lane", p.consumer, "err", err)
+			return false
+		}
+		p.asks[i] = ask{sub: sub, inbox: inbox}
+	}
+	return true
+}
+
+// gather takes what has come meanwhile, so that one look serves many.
+func (p *puller) gather() {
+	for len(p.batch) < lookMost {
+		select {
+		case m := <-p.msgs:
+			p.receive(m)
+		default:
+			return
+		}
+	}
+}
+
+func (p *puller) receive(m *nats.Msg) {
+	a := p.askOf(m.Sub)
+	if a == nil {
+		return
+	}
+	if m.Reply == "" {
+		p.status(a, m)
+		return
+	}
+	a.until = time.Now().Add(pullSilence)
+	switch {
+	case a.left > 0:
+		a.left--
+	case p.slots.take(1, nil) == 0:
+		p.w.nak(m, 0)
+		return
+	}
+	p.drained, p.idle = false, 0
+	p.out.Add(1)
+	p.batch = append(p.batch, m)
+}
+
+func (p *puller) askOf(sub *nats.Subscription) *ask {
+	for i := range p.asks {
+		if p.asks[i].sub == sub {
+			return &p.asks[i]
+		}
+	}
+	return nil
+}
+
+// status takes what the server says about a pull instead of a message.
+func (p *puller) status(a *ask, m *nats.Msg) {
+	code := m.Header.Get("Status")
+	if code == "100" {
+		a.until = time.Now().Add(pullSilence)
+		return
+	}
+	p.end(a)
+	switch code {
+	case "404":
+		p.drained = true
+	case "408":
+		p.drained = true
+	case "409":
+		if d := m.Header.Get("Description"); d == "Consumer Deleted" {
+			p.trouble(d)
+		}
+	default: // 503: nobody there, 400 and others: not what we meant
+		p.trouble(code + " " + m.Header.Get("Description"))
+	}
+}
+
+// trouble holds off for a moment and asks for a look at the lanes.
+func (p *puller) trouble(why string) {
+	p.w.log.Debug("pull", "lane", p.consumer, "err", why)
+	p.notFor = time.Now().Add(250 * time.Millisecond)
+	p.nudge()
+}
+
+func (p *puller) end(a *ask) {
+	p.slots.give(a.left)
+	a.left = 0
+}
+
+// expire ends asks that nothing was heard of.
+func (p *puller) expire(now time.Time) {
+	for i := range p.asks {
+		if a := &p.asks[i]; a.left > 0 && now.After(a.until) {
+			p.end(a)
+		}
+	}
+}
+
+func (p *puller) refill() {
+	if time.Now().Before(p.notFor) || !p.w.broker.Conn().IsConnected() {
+		return
+	}
+	if p.scarce.Load() {
+		p.refillScarce()
+		return
+	}
+	standing, bursts := &p.asks[0], p.asks[1:]
+	asked := standing.left + bursts[0].left + bursts[1].left
+	if !p.drained {
+		for i := range bursts {
+			if bursts[i].left == 0 {
+				asked += p.burst(&bursts[i], asked)
+				break
+			}
+		}
+	}
+	if asked == 0 && p.slots.take(1, p.hunger) == 1 {
+		p.ask(standing, 1, false, pullExpires)
+	}
+}
+
+// burst asks for what the free slots can run, but not for a few while more are on
+// their way already.
+func (p *puller) burst(a *ask, asked int) int {
+	n := min(p.slots.share(), pullMost)
+	if size := int(p.size.Load()); size > 0 {
+		n = min(n, size-int(p.out.Load())-asked)
+	}
+	if n < 1 || asked > 0 && n < p.slots.size/8 {
+		return 0
+	}
+	if n = p.slots.take(n, nil); n == 0 {
+		return 0
+	}
+	expires := time.Duration(0)
+	if p.size.Load() > 0 {
+		expires = 200 * time.Millisecond
+	}
+	p.ask(a, n, true, expires)
+	return n
+}
+
+// refillScarce takes a slot in turn, asks for one message and gives the slot back when
+// there is none. A lane with a limit may hold its answer back, so its pull ends by itself.
+func (p *puller) refillScarce() {
+	a := &p.asks[0]
+	if a.left > 0 || p.asks[1].left > 0 || p.asks[2].left > 0 {
+		return
+	}
+	if p.drained && !p.rested {
+		p.rested, p.notFor = true, time.Now().Add(p.idle)
+		return
+	}
+	if p.slots.take(1, p.hunger) == 0 {
+		return
+	}
+	p.rested, p.idle = false, min(max(2*p.idle, 5*time.Millisecond), 50*time.Millisecond)
+	expires := time.Duration(0)
+	if p.size.Load() > 0 {
+		expires = briefPull
+	}
+	p.drained = false
+	p.ask(a, 1, true, expires)
+}
+
+func (p *puller) ask(a *ask, n int, noWait bool, expires time.Duration) {
+	body := pullRequest(n, noWait, expires)
+	a.left = n
+	a.until = time.Now().Add(burstPatience + expires)
+	if !noWait {
+		a.until = time.Now().Add(pullSilence)
+	}
+	if err := p.w.broker.Conn().PublishRequest(p.prefix, a.inbox, body); err != nil {
+		p.end(a)
+		p.trouble(err.Error())
+	}
+}
+
+func pullRequest(n int, noWait bool, expires time.Duration) []byte {
+	request := struct {
+		Batch     int           `json:"batch"`
+		NoWait    bool          `json:"no_wait,omitempty"`
+		Expires   time.Duration `json:"expires,omitempty"`
+		Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
+	}{n, noWait, expires, 0}
+	if !noWait {
+		request.Heartbeat = pullHeartbeat
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		panic(fmt.Sprintf("consumer: encode a pull request: %v", err))
+	}
+	return body
+}
+
+// close takes back the pulls and gives back what has not been started.
+func (p *puller) close() {
+	for i := range p.asks {
+		a := &p.asks[i]
+		if a.sub != nil {
+			_ = a.sub.Unsubscribe()
+		}
+		p.end(a)
+	}
+	p.slots.leave(p.hunger)
+	for _, m := range p.batch {
+		p.handBack(m)
+	}
+	for {
+		select {
+		case m := <-p.msgs:
+			if m.Reply != "" {
+				p.w.nak(m, 0)
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (p *puller) handBack(m *nats.Msg) {
+	p.w.nak(m, 0)
+	p.finished()
+	p.slots.give(1)
+}
+
+// finished takes a delivery off the lane's count.
+func (p *puller) finished() { p.out.Add(-1) }

@@ -1,0 +1,254 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// settle records the outcome of the whole job, then publishes what follows from it,
+// then acks. Outcomes go out in a window and the answer's handler acks: nothing waits
+// here but for a place in the window, and the slot is free from then on.
+func (d *delivery) settle(rec *task.Record) {
+	follows := d.complete(d.env, rec)
+	data, header := d.encode(d.env, rec)
+	d.w.window <- struct{}{}
+	d.releaseSlot()
+	m := stream.Fenced(d.w.broker.Outcome(d.at.Queue, string(rec.End), d.at.Owner, d.at.ID), d.fence, d.fenceSeq(), data)
+	for k, v := range header {
+		m.Header[k] = v
+	}
+	d.w.broker.PublishAsync(m, func(_ uint64, err error) {
+		<-d.w.window
+		switch {
+		case err != nil:
+			go d.settleAgain(rec, data, header, err)
+		case follows:
+			d.recorded.Store(true)
+			go d.finish(rec)
+		default:
+			d.recorded.Store(true)
+			d.ack()
+		}
+	})
+}
+
+// settleAgain records an outcome whose first write was refused or not answered.
+func (d *delivery) settleAgain(rec *task.Record, data []byte, header nats.Header, why error) {
+	at := d.at
+	at.Kind = string(rec.End)
+	ctx, done := d.bookkeeping()
+	stands, err := d.resolve(ctx, at, data, why)
+	done()
+	if err == nil && !stands {
+		err = d.record(at, data, header)
+	}
+	if err != nil {
+		d.stopOf(err).do(d)
+		return
+	}
+	d.recorded.Store(true)
+	d.finish(rec)
+}
+
+// finish does what is left once an outcome stands: publish what follows, ack. Whoever
+// gets the job of a worker that died in between begins here.
+func (d *delivery) finish(rec *task.Record) {
+	ctx, done := d.bookkeeping()
+	defer done()
+	if err := d.follow(ctx, d.env, rec); err != nil {
+		d.w.log.Warn("what follows from an outcome is left to the next worker", "id", d.at.ID, "queue", d.at.Queue, "err", err)
+		d.leave(nil)
+		return
+	}
+	d.ack()
+}
+
+// complete adds to a record what depends on the envelope, and says whether anything
+// follows from it.
+func (d *delivery) complete(env *task.Envelope, rec *task.Record) bool {
+	if rec.End == task.Cancelled {
+		return false
+	}
+	rec.Callbacks = len(env.Callbacks) > 0 && len(matching(env, rec.End)) > 0
+	if rec.End == task.Failed && task.Whole(env.ID) {
+		rec.Envelope = d.msg.Data
+	}
+	return rec.Callbacks || len(rec.Queues) > 0
+}
+
+// matching returns the callbacks that run after end.
+func matching(env *task.Envelope, end task.End) [][]byte {
+	var all [][]byte
+	for _, body := range env.Callbacks {
+		if c, err := task.DecodeEnvelope(body); err != nil || c.When.Runs(end) {
+			all = append(all, body)
+		}
+	}
+	return all
+}
+
+// encode makes the bytes of a record. One that does not fit in a message loses first
+// what is only for convenience, then its success: a job that is too large has failed,
+// it is never lost.
+func (d *delivery) encode(env *task.Envelope, rec *task.Record) ([]byte, nats.Header) {
+	most := int(d.w.broker.Conn().MaxPayload()) - 4<<10
+	data := rec.Encode()
+	if len(data) > most {
+		rec.Envelope = nil
+		data = rec.Encode()
+	}
+	if len(data) > most {
+		*rec = *d.failed(env, fmt.Errorf("%w: the outcome and the jobs that it queues have %d bytes, a message takes %d", task.ErrTooLarge, len(data), most), rec.Attempt)
+		rec.Callbacks = len(matching(env, task.Failed)) > 0
+		data = rec.Encode()
+	}
+	if env.Keep == 0 || rec.End != task.Succeeded || !task.Whole(env.ID) {
+		return data, nil
+	}
+	return data, nats.Header{stream.HeaderTTL: {strconv.FormatInt(int64(env.Keep.Seconds()), 10) + "s"}}
+}
+
+// follow publishes what follows from an outcome: doing it twice is doing it once.
+func (d *delivery) follow(ctx context.Context, env *task.Envelope, rec *task.Record) error {
+	if rec.End == task.Cancelled {
+		return d.cancelRest(ctx)
+	}
+	for _, body := range rec.Queues {
+		e, err := task.DecodeEnvelope(body)
+		if err != nil {
+			d.w.log.Error("a job that was queued in a job cannot be read", "id", rec.ID, "err", err)
+			continue
+		}
+		if err := d.w.queue(ctx, e, body); err != nil {
+			return err
+		}
+	}
+	if !rec.Callbacks {
+		return nil
+	}
+	cb := &task.Envelope{
+		Installation: env.Installation, ID: task.CallbacksID(env.ID), Parent: env.ID, After: env.ID,
+		Queue: env.Queue, Lane: stream.LaneCallbacks, User: env.User, Task: task.CallbackBatch, Mode: task.Serial,
+		Members: matching(env, rec.End), Issued: env.Issued,
+	}
+	return d.w.queue(ctx, cb, cb.Encode())
+}
+
+// queue publishes a job until it is there. One that can never be published gets a
+// failed outcome of its own, so that whoever waits for it learns of it.
+func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte) error {
+	lane := e.Lane
+	if !e.NotBefore.IsZero() {
+		lane = stream.LaneLater
+	}
+	owner := e.User.Owner()
+	m := &nats.Msg{Subject: w.broker.Job(e.Queue, lane, owner, e.ID), Data: body, Header: stream.JobHeader(e)}
+	for {
+		_, err := w.broker.Publish(ctx, m)
+		switch {
+		case err == nil, errors.Is(err, stream.ErrExists):
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, stream.ErrNoStream) && w.broker.Conn().IsConnected():
+			return w.cannotQueue(ctx, e, owner, err)
+		}
+		w.log.WarnContext(ctx, "queue what follows; trying again", "id", e.ID, "queue", e.Queue, "err", err)
+		pauseFor(ctx, time.Second)
+	}
+}
+
+func (w *Worker) cannotQueue(ctx context.Context, e *task.Envelope, owner string, why error) error {
+	queues, err := w.broker.Queues(ctx)
+	if err != nil {
+		return fmt.Errorf("queue job %s: %w", e.ID, errors.Join(why, err))
+	}
+	for _, q := range queues {
+		if q == e.Queue {
+			return fmt.Errorf("queue job %s: %w", e.ID, why)
+		}
+	}
+	failure := task.FailureOf(fmt.Errorf("queue %s: %w", e.Queue, stream.ErrNoSuchQueue))
+	failure.Code, failure.Task, failure.ID = "no_such_queue", e.Task, e.ID
+	rec := &task.Record{Outcome: task.Outcome{
+		ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User, End: task.Failed,
+		Failure: failure, Queued: e.Issued, Ended: time.Now(), Worker: w.cfg.Name,
+	}}
+	w.log.WarnContext(ctx, "a job that was queued in a job has no queue", "id", e.ID, "queue", e.Queue)
+	_, err = w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindFailed, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), 0, rec.Encode()))
+	if errors.Is(err, stream.ErrFenced) {
+		return nil
+	}
+	return err
+}
+
+// cancelRest cancels what a cancelled job has left unfinished: its members, or the job
+// that it continues as.
+func (d *delivery) cancelRest(ctx context.Context) error {
+	rest := d.env.Members
+	if d.claim != nil && d.claim.Continued != nil {
+		rest = append(rest[:len(rest):len(rest)], d.claim.Continued)
+	}
+	for _, body := range rest {
+		e, err := task.DecodeEnvelope(body)
+		if err != nil {
+			continue
+		}
+		if err := d.w.cancel(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cancel records that a job is cancelled, unless it has ended, and takes its message
+// out if no worker has it.
+func (w *Worker) cancel(ctx context.Context, e *task.Envelope) error {
+	owner := e.User.Owner()
+	for {
+		s, err := w.broker.Standing(ctx, e.Queue, owner, e.ID)
+		if err != nil || s.Record != nil {
+			return err
+		}
+		rec := &task.Record{Outcome: task.Outcome{
+			ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
+			End: task.Cancelled, Queued: e.Issued, Ended: time.Now(), Worker: w.cfg.Name,
+		}}
+		_, err = w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindCancelled, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), s.Seq, rec.Encode()))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, stream.ErrFenced) && !errors.Is(err, stream.ErrUndecided) {
+			return err
+		}
+		if !pauseFor(ctx, 5*time.Millisecond) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// watchCancelled has running jobs look at once when somebody cancels them.
+func (w *Worker) watchCancelled(ctx context.Context) []*nats.Subscription {
+	var subs []*nats.Subscription
+	for _, q := range w.cfg.Queues {
+		sub, err := w.broker.Conn().Subscribe(w.broker.Record(q, stream.KindCancelled, "*", ">"), func(m *nats.Msg) {
+			if at, ok := w.broker.ParseOutcome(m.Subject); ok {
+				w.reread(at)
+			}
+		})
+		if err != nil {
+			w.log.WarnContext(ctx, "listen for cancellations; running jobs hear of them when they renew", "queue", q, "err", err)
+			continue
+		}
+		subs = append(subs, sub)
+	}
+	return subs
+}

@@ -1,0 +1,81 @@
+package consumer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/natsasync/natsasync/task"
+)
+
+// unknownTask names a task that this worker would need and does not know. A serial batch
+// is taken only by a worker that knows all of its tasks: they run here.
+func (d *delivery) unknownTask(env *task.Envelope) string {
+	switch env.Mode {
+	case task.Single:
+		if !d.w.reg.Knows(env.Task) {
+			return env.Task
+		}
+	case task.Serial:
+		for _, body := range env.Members {
+			m, err := task.DecodeEnvelope(body)
+			if err != nil {
+				continue // told when its turn comes
+			}
+			if name := d.unknownTask(m); name != "" {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// unknown leaves a job to a worker that knows it. The first sighting is recorded: when
+// the grace time after it is over, the job fails.
+func (d *delivery) unknown(name string, why error) {
+	c := d.amend()
+	first := c.Seen.IsZero()
+	if first {
+		c.State, c.Seen = task.ClaimUnknown, time.Now()
+		if d.env == nil {
+			d.env = &task.Envelope{ID: d.at.ID, Queue: d.at.Queue}
+		}
+		if err := d.writeClaim(c); err != nil {
+			d.stopOf(err).do(d)
+			return
+		}
+		d.w.log.Warn("a job is left to a worker that knows its task", "id", d.at.ID, "queue", d.at.Queue, "task", name, "grace", d.w.cfg.UnknownGrace)
+	}
+	if time.Since(c.Seen) < d.w.cfg.UnknownGrace {
+		d.back(min(time.Duration(d.count)*200*time.Millisecond, 5*time.Second, d.w.cfg.UnknownGrace))
+		return
+	}
+	if d.env == nil || d.env.Task == "" {
+		d.reject("version", why)
+		return
+	}
+	d.settle(d.failed(d.env, fmt.Errorf("%s: %w", name, task.ErrNoSuchTask), c.Attempts+1))
+}
+
+// expired fails a job that did not start in time. One that has started may go on; a
+// retry is a start.
+func (d *delivery) expired() bool {
+	if d.env.StartWithin == 0 {
+		return false
+	}
+	if d.claim != nil {
+		switch d.claim.State {
+		case task.ClaimRunning, task.ClaimParked, task.ClaimReturned:
+			return false
+		}
+	}
+	late := time.Since(d.due()) - d.env.StartWithin
+	if late <= 0 {
+		return false
+	}
+	err := fmt.Errorf("%w: %v late, it had to start within %v", task.ErrExpired, late.Round(time.Millisecond), d.env.StartWithin)
+	if d.claim != nil && d.claim.Failure != nil {
+		err = fmt.Errorf("%w, after: %w", err, d.claim.Failure)
+	}
+	d.settle(d.failed(d.env, err, d.attempts(d.env.ID)+1))
+	return true
+}

@@ -1,0 +1,178 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/registry"
+)
+
+// Worker runs jobs. Make it with [New]; it does nothing before Run.
+type Worker struct {
+	cfg    Config
+	log    *slog.Logger
+	broker *stream.Broker
+	reg    *registry.Registry
+
+	slots    *slots
+	parked   chan struct{}  // a place for each whole job that may be parked
+	window   chan struct{}  // a place for each outcome that is on its way
+	running  sync.WaitGroup // deliveries that are being handled
+	renewNow chan struct{}  // of capacity 1
+	started  atomic.Bool
+	ready    chan struct{}
+
+	mu    sync.Mutex
+	jobs  map[string]*delivery // what is being handled, by fence
+	lanes map[string]*puller   // by consumer
+
+	// work ends when running handlers must stop: at a hard shutdown.
+	work     context.Context
+	stopWork context.CancelCauseFunc
+	// books ends when Run gives up waiting: nothing is written after that.
+	books      context.Context
+	closeBooks context.CancelCauseFunc
+	// taking ends when Run is told to stop: nothing new is started then.
+	taking context.Context
+
+	lastLook atomic.Int64 // when the lanes were last seen, Unix nanoseconds
+	lookErr  atomic.Pointer[error]
+}
+
+// New checks the configuration and the server, and makes what is missing: streams,
+// queues and lanes, unless BindOnly. It needs a server and says so within ctx, 5 s by
+// default. The registry takes no more registrations afterwards.
+func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cfg Config) (*Worker, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if reg == nil || len(reg.Names()) == 0 {
+		return nil, errors.New("consumer: registry: it knows no task (register one with registry.Handle)")
+	}
+	broker, err := stream.Open(ctx, js, stream.Config{
+		Namespace: cfg.Namespace, Queues: cfg.Queues, Lease: cfg.Lease, BindOnly: cfg.BindOnly, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
+	reg.Seal()
+	w := &Worker{
+		cfg: cfg, log: cfg.Logger, broker: broker, reg: reg,
+		slots:    newSlots(cfg.Concurrency),
+		parked:   make(chan struct{}, cfg.Parked),
+		window:   make(chan struct{}, max(2*cfg.Concurrency, 64)),
+		ready:    make(chan struct{}),
+		renewNow: make(chan struct{}, 1),
+		jobs:     make(map[string]*delivery),
+		lanes:    make(map[string]*puller),
+	}
+	return w, nil
+}
+
+// Name returns how the worker signs its records.
+func (w *Worker) Name() string { return w.cfg.Name }
+
+// Ready is closed once the worker takes jobs from all its lanes.
+func (w *Worker) Ready() <-chan struct{} { return w.ready }
+
+// errShutdown is the cause of a handler's context that ended with the worker.
+var errShutdown = errors.New("consumer: the worker shuts down")
+
+// Run takes jobs and runs them until ctx ends. Then it takes no more, lets what runs
+// finish within ShutdownTimeout, gives the rest back to its place and returns nil. It
+// outlives any outage of the server. It may be called once. An error means that
+// handlers did not return although their contexts had ended.
+func (w *Worker) Run(ctx context.Context) error {
+	if w.started.Swap(true) {
+		return errors.New("consumer: Run was called before (make another Worker)")
+	}
+	w.taking = ctx
+	w.work, w.stopWork = context.WithCancelCause(context.WithoutCancel(ctx))
+	w.books, w.closeBooks = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer w.stopWork(errShutdown)
+	defer w.closeBooks(errShutdown)
+
+	service, err := w.serve()
+	if err != nil {
+		return fmt.Errorf("consumer: announce the worker: %w", err)
+	}
+	defer service()
+
+	w.log.InfoContext(ctx, "worker starts", "queues", w.cfg.Queues, "tasks", len(w.reg.Names()), "concurrency", w.cfg.Concurrency, "lease", w.broker.Lease().String())
+	w.log.InfoContext(ctx, "trusts the broker: whoever may publish to a queue may name any user")
+	var renewing sync.WaitGroup
+	renew, stopRenewing := context.WithCancel(context.WithoutCancel(ctx))
+	renewing.Go(func() { w.renewLeases(renew) })
+	w.watchLanes(ctx)
+	w.log.InfoContext(ctx, "worker stops", "running", w.count())
+	err = w.drain()
+	stopRenewing()
+	renewing.Wait()
+	w.log.InfoContext(ctx, "worker stopped")
+	return err
+}
+
+// drain waits for what runs, first as it is, then with ended contexts.
+func (w *Worker) drain() error {
+	done := make(chan struct{})
+	go func() {
+		w.running.Wait()
+		close(done)
+	}()
+	patience := time.NewTimer(w.cfg.ShutdownTimeout)
+	defer patience.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-patience.C:
+	}
+	w.stopWork(errShutdown)
+	patience.Reset(max(w.cfg.ShutdownTimeout/4, 5*time.Second))
+	select {
+	case <-done:
+		return nil
+	case <-patience.C:
+	}
+	left := w.count()
+	w.log.Error("handlers ignore that their contexts have ended; other workers get their jobs when the lease is over", "jobs", left)
+	return fmt.Errorf("consumer: %d handlers did not return within %v (a handler must heed its context)", left, w.cfg.ShutdownTimeout)
+}
+
+func (w *Worker) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.jobs)
+}
+
+// Health says whether the worker is connected and sees its lanes; nil if it does. Use
+// it for a liveness probe.
+func (w *Worker) Health(ctx context.Context) error {
+	nc := w.broker.Conn()
+	if !nc.IsConnected() {
+		return fmt.Errorf("consumer: not connected to NATS (%s)", nc.Status())
+	}
+	select {
+	case <-w.ready:
+	default:
+		return errors.New("consumer: the worker does not take jobs yet (is Run called?)")
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("consumer: the server does not answer: %w", err)
+	}
+	if err := w.lookErr.Load(); err != nil && *err != nil {
+		return *err
+	}
+	if age := time.Since(time.Unix(0, w.lastLook.Load())); age > 3*laneLook {
+		return fmt.Errorf("consumer: the lanes were last seen %v ago", age.Round(time.Second))
+	}
+	return nil
+}

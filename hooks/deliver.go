@@ -1,0 +1,111 @@
+package hooks
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/internal/stream"
+)
+
+const (
+	tries      = 5
+	firstPause = time.Second // before the second try; it doubles
+)
+
+// read hands out what c has, until an error.
+func (r *reader) read(ctx context.Context, c jetstream.Consumer) error {
+	// One outcome is out at a time whatever the window; it also bounds the heartbeats
+	// that can wait while a handler runs.
+	messages, err := c.Messages(jetstream.PullMaxMessages(64), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
+	if err != nil {
+		return err
+	}
+	defer giveBack(messages)
+	lease := c.CachedInfo().Config.AckWait
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			_ = msg.Nak() // lost: it comes again after AckWait
+			return ctx.Err()
+		}
+		if err := r.deliver(ctx, msg, lease); err != nil {
+			return err
+		}
+	}
+}
+
+// giveBack returns what has arrived and was not looked at.
+func giveBack(messages jetstream.MessagesContext) {
+	messages.Drain()
+	for {
+		msg, err := messages.Next(jetstream.NextMaxWait(time.Second))
+		if err != nil {
+			return
+		}
+		_ = msg.Nak() // lost: it comes again after AckWait
+	}
+}
+
+// deliver hands one outcome to its handler and settles it. The error is of the
+// connection.
+func (r *reader) deliver(ctx context.Context, msg jetstream.Msg, lease time.Duration) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return err
+	}
+	seq := meta.Sequence.Stream
+	s := r.b.ReadStanding(&stream.Message{Subject: msg.Subject(), Seq: seq, Time: meta.Timestamp, Header: msg.Headers(), Data: msg.Data()})
+	if s.Record == nil {
+		r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject(), "seq", seq, "err", s.Wrong)
+		return r.done(msg, seq)
+	}
+	fn := r.handlers.of(s.Record.End)
+	if fn == nil {
+		return r.done(msg, seq)
+	}
+	called := false
+	err = await(msg, lease, begin(func() error {
+		if err := r.b.Fill(ctx, s.Subject, s.Record); err != nil {
+			return err
+		}
+		called = true
+		return fn(context.WithoutCancel(ctx), s.Record.Outcome)
+	}))
+	if err == nil {
+		return r.done(msg, seq)
+	}
+	if !called && ctx.Err() != nil {
+		return msg.Nak()
+	}
+	log := r.logger.With("id", s.Record.ID, "task", s.Record.Task, "end", s.Record.End, "try", meta.NumDelivered, "err", err)
+	if meta.NumDelivered >= tries {
+		log.ErrorContext(ctx, "the handler keeps failing, its outcome is given up")
+		return r.done(msg, seq)
+	}
+	log.WarnContext(ctx, "the handler failed and will be called again")
+	return msg.NakWithDelay(firstPause << (meta.NumDelivered - 1))
+}
+
+func (r *reader) done(msg jetstream.Msg, seq uint64) error {
+	r.last = seq
+	return msg.Ack()
+}
+
+// await keeps the lease of msg until its handler is done.
+func await(msg jetstream.Msg, lease time.Duration, handler <-chan error) error {
+	tick := time.NewTicker(max(lease/3, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-handler:
+			return err
+		case <-tick.C:
+			_ = msg.InProgress() // fails when the connection is closed: then nobody keeps it
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package stream
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// calls sends requests and hands each answer to a function, without a goroutine or a
+// channel a request: the hot path keeps hundreds in flight. Every request is over
+// after requestTimeout. It subscribes at the first request and needs no closing: what
+// it holds ends with the connection.
+type calls struct {
+	nc *nats.Conn
+
+	mu      sync.Mutex
+	prefix  string
+	last    uint64
+	waiting map[uint64]*call
+	order   []*call // by deadline, oldest first; answered ones are dropped when they come up
+	timer   *time.Timer
+	armed   bool
+}
+
+type call struct {
+	id       uint64
+	deadline time.Time
+	answered bool
+	// done takes an answer and says whether more are to come, or takes an error.
+	done func(*nats.Msg, error) (more bool)
+}
+
+func newCalls(nc *nats.Conn) *calls {
+	return &calls{nc: nc, waiting: make(map[uint64]*call)}
+}
+
+// send publishes msg as a request. done runs on the connection's goroutine for this
+// subscription, one at a time: it must not wait for another answer.
+func (c *calls) send(msg *nats.Msg, done func(*nats.Msg, error) (more bool)) {
+	p := &call{deadline: time.Now().Add(requestTimeout), done: done}
+	c.mu.Lock()
+	if err := c.subscribe(); err != nil {
+		c.mu.Unlock()
+		done(nil, err)
+		return
+	}
+	c.last++
+	p.id = c.last
+	c.waiting[p.id] = p
+	c.order = append(c.order, p)
+	c.arm()
+	msg.Reply = c.prefix + strconv.FormatUint(p.id, 36)
+	c.mu.Unlock()
+	if err := c.nc.PublishMsg(msg); err != nil && c.take(p.id, false) != nil {
+		done(nil, err)
+	}
+}
+
+func (c *calls) subscribe() error {
+	if c.prefix != "" {
+		return nil
+	}
+	prefix := c.nc.NewInbox() + "."
+	sub, err := c.nc.Subscribe(prefix+"*", c.receive)
+	if err != nil {
+		return err
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	c.prefix = prefix
+	return nil
+}
+
+func (c *calls) receive(msg *nats.Msg) {
+	id, err := strconv.ParseUint(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:], 36, 64)
+	if err != nil {
+		return
+	}
+	p := c.take(id, true)
+	if p == nil {
+		return
+	}
+	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
+		msg, err = nil, nats.ErrNoResponders
+	}
+	if p.done(msg, err) && err == nil {
+		return
+	}
+	c.take(id, false)
+}
+
+// take returns the request that waits under id, and leaves it there if it may have
+// more answers.
+func (c *calls) take(id uint64, keep bool) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.waiting[id]
+	if p != nil && !keep {
+		delete(c.waiting, id)
+		p.answered = true
+	}
+	return p
+}
+
+// arm starts the timer if nothing waits for it yet. c.mu is held.
+func (c *calls) arm() {
+	if c.armed || len(c.order) == 0 {
+		return
+	}
+	c.armed = true
+	wait := max(time.Until(c.order[0].deadline), 10*time.Millisecond)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, c.expire)
+		return
+	}
+	c.timer.Reset(wait)
+}
+
+func (c *calls) expire() {
+	now := time.Now()
+	var late []*call
+	c.mu.Lock()
+	n := 0
+	for ; n < len(c.order) && (c.order[n].answered || !c.order[n].deadline.After(now)); n++ {
+		if p := c.order[n]; !p.answered {
+			p.answered = true
+			delete(c.waiting, p.id)
+			late = append(late, p)
+		}
+	}
+	c.order = append(c.order[:0:0], c.order[n:]...)
+	c.armed = false
+	c.arm()
+	c.mu.Unlock()
+	for _, p := range late {
+		p.done(nil, nats.ErrTimeout)
+	}
+}

@@ -1,0 +1,176 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What can come of a publish that was not stored, or may not have been.
+var (
+	// ErrExists means that the subject holds a message already: "already queued".
+	ErrExists = errors.New("it is there already")
+	// ErrFull means that a limit or the disk refuses more.
+	ErrFull = errors.New("the stream is full")
+	// ErrFenced means that another record stands than the one expected.
+	ErrFenced = errors.New("another record stands")
+	// ErrUndecided means that a cluster has not decided yet: read through the leader
+	// and try again.
+	ErrUndecided = errors.New("not decided yet")
+	// ErrNoStream means that no stream takes the subject, or that JetStream is not there.
+	ErrNoStream = errors.New("no stream takes the subject")
+	// ErrNoAnswer means that it may have been stored or not.
+	ErrNoAnswer = errors.New("no answer in time")
+)
+
+// Headers that the server reads, and those that people with the plain nats tool do.
+const (
+	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
+	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+	HeaderTTL             = "Nats-TTL"
+	HeaderTask            = "Async-Task"
+	HeaderObject          = "Async-Object"
+	HeaderUser            = "Async-User"
+	HeaderAttempt         = "Async-Attempt"
+)
+
+// Fenced returns a message that is stored only if the last message under fence is seq,
+// 0 for none.
+func Fenced(subject, fence string, seq uint64, data []byte) *nats.Msg {
+	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
+		headerExpected:        {strconv.FormatUint(seq, 10)},
+		headerExpectedSubject: {fence},
+	}}
+}
+
+// PublishAsync stores msg and tells done its sequence, or one of the errors of this
+// file; it sends once. done runs on the goroutine that receives answers and must not
+// wait for another one. It is safe for concurrent use; msg must not be used again
+// before done.
+func (b *Broker) PublishAsync(msg *nats.Msg, done func(seq uint64, err error)) {
+	b.calls.send(msg, func(answer *nats.Msg, err error) bool {
+		if err != nil {
+			done(0, unsent(err))
+			return false
+		}
+		done(readAck(answer.Data))
+		return false
+	})
+}
+
+// Publish stores msg, and sends it again after each 3 s without an answer for as long
+// as ctx lives: only for messages whose second copy is refused or harmless. The error
+// is one of this file's; [ErrNoAnswer] once ctx has ended, [ErrNoStream] after a
+// second try.
+func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
+	type ack struct {
+		seq uint64
+		err error
+	}
+	missing := 0
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		if ctx.Err() != nil {
+			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, context.Cause(ctx))
+		}
+		acks := make(chan ack, 1)
+		b.PublishAsync(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, func(seq uint64, err error) { acks <- ack{seq, err} })
+		var a ack
+		select {
+		case a = <-acks:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, context.Cause(ctx))
+		}
+		switch {
+		case a.err == nil:
+			return a.seq, nil
+		case errors.Is(a.err, ErrNoStream):
+			if missing++; missing > 1 {
+				return 0, a.err
+			}
+			pause = max(pause, 250*time.Millisecond)
+		case !errors.Is(a.err, ErrNoAnswer):
+			return 0, a.err
+		}
+		if denied := b.denied(msg.Subject); denied != nil {
+			return 0, denied
+		}
+		sleep(ctx, jitter(pause))
+	}
+}
+
+// unsent says what the want of an answer means.
+func unsent(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return ErrNoStream
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrConnectionClosed):
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrNoAnswer, err)
+}
+
+// readAck reads {"stream":"S","seq":4}, by hand as it comes with every job, and an
+// error as the JSON it is.
+func readAck(data []byte) (uint64, error) {
+	const field = `"seq":`
+	if at := bytes.Index(data, []byte(field)); at >= 0 && !bytes.Contains(data, []byte(`"error":`)) {
+		var seq uint64
+		for _, c := range bytes.TrimLeft(data[at+len(field):], " ") {
+			if c < '0' || c > '9' {
+				break
+			}
+			seq = seq*10 + uint64(c-'0')
+		}
+		if seq > 0 {
+			return seq, nil
+		}
+	}
+	var a fault
+	if err := json.Unmarshal(data, &a); err != nil {
+		return 0, fmt.Errorf("%w: decode answer: %w", ErrNoAnswer, err)
+	}
+	if a.Error == nil {
+		return 0, fmt.Errorf("%w: the answer holds no sequence", ErrNoAnswer)
+	}
+	return 0, classify(a.Error)
+}
+
+// Codes of refusals, with the server's own names for them in comments.
+const (
+	codeInsufficientResources = 10023 // JSInsufficientResourcesErr
+	codeStoreFailed           = 10077 // JSStreamStoreFailedF, in three texts
+	codeMemoryExceeded        = 10028 // JSMemoryResourcesExceededErr
+	codeStorageExceeded       = 10047 // JSStorageResourcesExceededErr
+	codeMessageExceeds        = 10054 // JSStreamMessageExceedsMaximumErr
+	codeMaxMessages           = 10122
+	codeWrongSequence         = 10071 // JSStreamWrongLastSequenceErrF
+	codeNewLeader             = 10163
+	codeWrongSequenceConstant = 10164
+)
+
+func classify(refused *jetstream.APIError) error {
+	switch refused.ErrorCode {
+	case codeStoreFailed:
+		if strings.Contains(refused.Description, "maximum messages per subject exceeded") {
+			return ErrExists
+		}
+		return fmt.Errorf("%w: %w", ErrFull, refused)
+	case codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded, codeMessageExceeds, codeMaxMessages:
+		return fmt.Errorf("%w: %w", ErrFull, refused)
+	case codeWrongSequence:
+		return fmt.Errorf("%w: %w", ErrFenced, refused)
+	case codeNewLeader, codeWrongSequenceConstant:
+		return fmt.Errorf("%w: %w", ErrUndecided, refused)
+	case codeClusterNotAvailable, codeClusterNotLeader:
+		return fmt.Errorf("%w: %w", ErrNoAnswer, refused)
+	}
+	return refused
+}

@@ -1,0 +1,161 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/task"
+)
+
+// Standing is the last record of a job: its outcome, a claim, or neither.
+type Standing struct {
+	Subject
+	Seq    uint64 // 0 if there is none: what a fence expects
+	Time   time.Time
+	Record *task.Record
+	Claim  *task.Claim
+	// Wrong is why the record counts for nothing although it is there.
+	Wrong error
+}
+
+// ReadStanding reads a record; nil gives the zero Standing. One that cannot be read
+// counts for nothing and is written over at its sequence.
+func (n Names) ReadStanding(m *Message) Standing {
+	if m == nil {
+		return Standing{}
+	}
+	s := Standing{Seq: m.Seq, Time: m.Time}
+	subject, ok := n.ParseOutcome(m.Subject)
+	if !ok {
+		s.Wrong = fmt.Errorf("subject %s is none of a record", quote(m.Subject))
+		return s
+	}
+	s.Subject = subject
+	if subject.Kind == KindClaimed {
+		s.Claim, s.Wrong = task.DecodeClaim(m.Data)
+		return s
+	}
+	s.Record, s.Wrong = task.DecodeRecord(m.Data)
+	if s.Wrong == nil && (s.Record.ID != subject.ID || string(s.Record.End) != subject.Kind || s.Record.User.Owner() != subject.Owner) {
+		s.Record, s.Wrong = nil, fmt.Errorf("the record does not agree with its subject %s", quote(m.Subject))
+	}
+	return s
+}
+
+// Standing reads the last record of a job through the stream's leader: what decides
+// must be read so. queue and owner may be "*".
+func (b *Broker) Standing(ctx context.Context, queue, owner, id string) (Standing, error) {
+	m, err := b.Last(ctx, b.Outcomes(), b.Fence(queue, owner, id))
+	if err != nil {
+		return Standing{}, fmt.Errorf("read the last record of job %s: %w", quote(id), err)
+	}
+	return b.ReadStanding(m), nil
+}
+
+// ReadOutcome reads the outcome of a job through the leader and, if it is a batch, fills in
+// those of its members. nil means that there is none yet.
+func (b *Broker) ReadOutcome(ctx context.Context, queue, owner, id string) (*task.Record, error) {
+	s, err := b.Standing(ctx, queue, owner, id)
+	if err != nil || s.Record == nil {
+		return nil, err
+	}
+	return s.Record, b.Fill(ctx, s.Subject, s.Record)
+}
+
+// Fill makes the value of a batch's record: the outcomes of its members, in order, as
+// they are recorded under their own IDs. Other records stay as they are.
+func (b *Broker) Fill(ctx context.Context, at Subject, r *task.Record) error {
+	if r.Mode == task.Single || r.End != task.Succeeded || r.Value != nil {
+		return nil
+	}
+	members := make([]task.Outcome, len(r.Members))
+	for i, id := range r.Members {
+		s, err := b.Standing(ctx, at.Queue, at.Owner, id)
+		if err != nil {
+			return err
+		}
+		if s.Record == nil {
+			members[i] = task.Outcome{ID: id, Parent: r.ID, Queue: r.Queue, User: r.User, End: task.Failed, Failure: task.FailureOf(
+				fmt.Errorf("the outcome of %s has aged out: %w", id, task.ErrNoSuchJob))}
+			continue
+		}
+		if err := b.Fill(ctx, s.Subject, s.Record); err != nil {
+			return err
+		}
+		members[i] = s.Record.Outcome
+	}
+	value, err := task.Marshal(members)
+	if err != nil {
+		return fmt.Errorf("encode the members of %s: %w", r.ID, err)
+	}
+	r.Value = value
+	return nil
+}
+
+// Look reads the last records of jobs, one direct read for all, and hands them to done
+// in no particular order; jobs without one are left out, and one may come twice, with
+// its claim and its outcome. It is a replica's view: what decides is read again through
+// the leader. fences are at most 500 strings of [Names.Fence]. done runs on the
+// goroutine that receives answers.
+func (b *Broker) Look(fences []string, done func([]*Message, error)) {
+	msg := &nats.Msg{Subject: b.prefix + "DIRECT.GET." + b.Outcomes()}
+	if len(fences) == 1 {
+		msg.Subject += "." + fences[0]
+	} else {
+		body, err := json.Marshal(map[string]any{"multi_last": fences, "batch": 2 * len(fences)})
+		if err != nil {
+			done(nil, err)
+			return
+		}
+		msg.Data = body
+	}
+	var found []*Message
+	b.calls.send(msg, func(answer *nats.Msg, err error) bool {
+		if err != nil {
+			done(nil, err)
+			return false
+		}
+		if isEnd(answer) {
+			if pending := last(answer.Header, headerPending); pending != "" && pending != "0" {
+				err = errTooMany
+			}
+			done(found, err)
+			return false
+		}
+		m, err := storedMessage(answer)
+		if errors.Is(err, errNone) {
+			done(nil, nil)
+			return false
+		}
+		if err != nil {
+			done(nil, err)
+			return false
+		}
+		found = append(found, m)
+		if len(fences) == 1 {
+			done(found, nil)
+			return false
+		}
+		return true
+	})
+}
+
+// APIPrefix is what the subjects of the JetStream API begin with, the last dot included.
+func (b *Broker) APIPrefix() string { return b.prefix }
+
+// JobHeader is what people with the plain nats tool see of a job; nobody decides by it.
+func JobHeader(e *task.Envelope) nats.Header {
+	h := nats.Header{HeaderTask: {e.Task}}
+	if e.Object != "" {
+		h[HeaderObject] = []string{string(e.Object)}
+	}
+	if !e.User.Anonymous() {
+		h[HeaderUser] = []string{e.User.String()}
+	}
+	return h
+}

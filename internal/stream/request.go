@@ -1,0 +1,131 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// requestTimeout bounds one try: a request that is in flight when a server dies is never answered.
+const requestTimeout = 3 * time.Second
+
+const (
+	codeClusterNotAvailable = 10008
+	codeClusterNotLeader    = 10009
+	codeSequenceNotFound    = 10043
+	codeMessageDelete       = 10057
+	codeTooManyBatches      = 10210
+)
+
+// fault is the part that all answers of the JetStream API share.
+type fault struct {
+	Error *jetstream.APIError `json:"error,omitempty"`
+}
+
+func (f fault) refusal() *jetstream.APIError { return f.Error }
+
+type answer interface{ refusal() *jetstream.APIError }
+
+// api asks the JetStream API, repeating what nobody answered for as long as ctx lives. A nil request is an empty one.
+func (b *Broker) api(ctx context.Context, method string, request any, into answer) error {
+	var body []byte
+	if request != nil {
+		var err error
+		if body, err = json.Marshal(request); err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+	}
+	return b.repeat(ctx, b.prefix+method, func(ctx context.Context) error {
+		msg, err := b.nc.RequestWithContext(ctx, b.prefix+method, body)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(msg.Data, into); err != nil {
+			return fmt.Errorf("decode answer: %w", err)
+		}
+		if refused := into.refusal(); refused != nil {
+			return refused
+		}
+		return nil
+	})
+}
+
+// repeat does one request on subject until it is answered, with a timeout for each try. A refusal is an answer.
+func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Context) error) error {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		once, cancel := context.WithTimeout(ctx, requestTimeout)
+		err := do(once)
+		cancel()
+		if err == nil || !unanswered(err) {
+			return err
+		}
+		if denied := b.denied(subject); denied != nil {
+			return denied
+		}
+		if !sleep(ctx, jitter(pause)) {
+			return fmt.Errorf("no answer to %q (%w): %w", subject, err, context.Cause(ctx))
+		}
+		b.logger.DebugContext(ctx, "asking again", "request", subject, "err", err)
+	}
+}
+
+// denied returns an error if the server refused this login the request: it answers only with a notice on the connection.
+func (b *Broker) denied(subject string) error {
+	last := b.nc.LastError()
+	if !errors.Is(last, nats.ErrPermissionViolation) {
+		return nil
+	}
+	if !strings.Contains(strings.ToLower(last.Error()), `"`+strings.ToLower(subject)) {
+		return nil
+	}
+	return fmt.Errorf(`%q: %w (give this login the right, or let "natsasync init" make what is missing and set BindOnly)`, subject, nats.ErrPermissionViolation)
+}
+
+func unanswered(err error) bool {
+	for _, passing := range []error{
+		context.DeadlineExceeded, context.Canceled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, jetstream.ErrJetStreamNotEnabled,
+		jetstream.ErrNoStreamResponse,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return isCode(err, codeClusterNotAvailable) || isCode(err, codeClusterNotLeader)
+}
+
+func isCode(err error, code jetstream.ErrorCode) bool {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && refused.ErrorCode == code
+}
+
+// sleep waits for d, false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// jitter returns a duration between half of d and d.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d/2+1)
+}
+
+func between(low, high time.Duration) time.Duration {
+	return low + rand.N(high-low+1)
+}

@@ -1,0 +1,53 @@
+package stream
+
+import "strings"
+
+// Subject is what a subject says about its job. Lane is set by ParseJob alone and Kind by ParseOutcome alone.
+type Subject struct{ Queue, Lane, Kind, Owner, ID string }
+
+// ParseJob takes apart the subject of a job in a lane, false if it is none. The ID may have several tokens: "ID.3.2".
+func (n Names) ParseJob(subject string) (Subject, bool) {
+	rest, ok := strings.CutPrefix(subject, n.job)
+	if !ok {
+		return Subject{}, false
+	}
+	var s Subject
+	s.Queue, s.Lane, s.Owner, s.ID, ok = fourTokens(rest)
+	return s, ok
+}
+
+// ParseOutcome takes apart the subject of a record, as it is stored or as it is repeated by the server.
+func (n Names) ParseOutcome(subject string) (Subject, bool) {
+	rest, ok := strings.CutPrefix(subject, n.outcome)
+	if !ok {
+		rest, ok = strings.CutPrefix(subject, n.record)
+	}
+	if !ok {
+		return Subject{}, false
+	}
+	var s Subject
+	s.Queue, s.Kind, s.Owner, s.ID, ok = fourTokens(rest)
+	return s, ok
+}
+
+// ParseLater takes apart the subject of a schedule or of a job whose time has come.
+func (n Names) ParseLater(subject string) (Subject, bool) {
+	rest, ok := strings.CutPrefix(subject, n.later)
+	if !ok {
+		rest, ok = strings.CutPrefix(subject, n.due)
+	}
+	if !ok {
+		return Subject{}, false
+	}
+	queue, rest, _ := strings.Cut(rest, ".")
+	owner, id, _ := strings.Cut(rest, ".")
+	s := Subject{Queue: queue, Owner: owner, ID: id}
+	return s, queue != "" && owner != "" && id != ""
+}
+
+func fourTokens(s string) (a, b, c, rest string, ok bool) {
+	a, rest, _ = strings.Cut(s, ".")
+	b, rest, _ = strings.Cut(rest, ".")
+	c, rest, _ = strings.Cut(rest, ".")
+	return a, b, c, rest, a != "" && b != "" && c != "" && rest != ""
+}

@@ -1,0 +1,76 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/task"
+)
+
+type lane struct{ queue, name string }
+
+// quotaSeen is how long a quota that was seen is taken to be there.
+const quotaSeen = 10 * time.Second
+
+// checkQuota looks for the lane of a quota; default and free are in every queue.
+func (c *Client) checkQuota(ctx context.Context, l lane) error {
+	if l.name == task.DefaultQuota || l.name == task.LaneFree || l.name == task.LaneCallbacks {
+		return nil
+	}
+	c.mu.Lock()
+	seen, ok := c.quotas[l]
+	c.mu.Unlock()
+	if ok && time.Since(seen) < quotaSeen {
+		return nil
+	}
+	_, err := c.broker.Lane(ctx, l.queue, l.name)
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return fmt.Errorf("producer: quota %s of queue %s: %w that this login may see: it may not list quotas (use the default quota or none, or give it the right): %w",
+			task.Quote(l.name), task.Quote(l.queue), ErrNoSuchQuota, err)
+	}
+	if err != nil {
+		return tell("", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quotas[l] = time.Now()
+	return nil
+}
+
+// pending is how many jobs of a queue wait, as last read.
+type pending struct {
+	mu   sync.Mutex
+	n    int
+	read time.Time
+}
+
+func (c *Client) checkPending(ctx context.Context, queue string, more int) error {
+	if c.cfg.MaxPending == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	p := c.pending[queue]
+	if p == nil {
+		p = &pending{}
+		c.pending[queue] = p
+	}
+	c.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.read) > time.Second {
+		n, err := c.length(ctx, queue)
+		if err != nil {
+			return err
+		}
+		p.n, p.read = n, time.Now()
+	}
+	if p.n+more > c.cfg.MaxPending {
+		return fmt.Errorf("producer: queue %s: %w: %d jobs wait, Config.MaxPending is %d", task.Quote(queue), ErrQueueFull, p.n, c.cfg.MaxPending)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// Cancel ends a job as cancelled, by its ID alone; see [Job.Cancel]. A member of a
+// serial batch and a callback that has not started cannot be cancelled by themselves.
+// Errors are [ErrNoSuchJob], [ErrCompleted], and what kept us from asking.
+func (c *Client) Cancel(ctx context.Context, id string) error {
+	return Find[task.Raw](c, id).Cancel(ctx)
+}
+
+func (h *handle) cancel(ctx context.Context) error {
+	if err := h.live(); err != nil {
+		return err
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	return h.client.cancelJob(ctx, h.queue, h.owner, h.id)
+}
+
+// cancelJob writes the outcome and tries again while another record came in between.
+func (c *Client) cancelJob(ctx context.Context, queue, owner, id string) error {
+	for missed := 0; ; {
+		s, err := c.broker.Standing(ctx, queue, owner, id)
+		if err != nil {
+			return tell("cancel", err)
+		}
+		if s.Record != nil && s.Record.End != task.Cancelled {
+			return fmt.Errorf("producer: job %s: %w: it has %s", task.Quote(id), ErrCompleted, s.Record.End)
+		}
+		p, err := c.locate(ctx, queue, owner, id)
+		switch {
+		case err != nil:
+			return err
+		case s.Record != nil:
+			c.sweep(ctx, p)
+			return nil
+		case p == nil && missed == 1:
+			return c.cannotCancel(ctx, queue, owner, id)
+		case p == nil:
+			missed++
+			continue
+		}
+		if queue == "*" || owner == "*" {
+			queue, owner = p.Queue, p.Owner // a fence must be literal
+			continue
+		}
+		err = c.recordCancelled(ctx, p, s)
+		switch {
+		case err == nil:
+			c.sweep(ctx, p)
+			return nil
+		case !again(err):
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("producer: cancel job %s: %w", task.Quote(id), err)
+		}
+	}
+}
+
+// again says whether a fenced write is to be tried anew from what stands now.
+func again(err error) bool {
+	return errors.Is(err, stream.ErrFenced) || errors.Is(err, stream.ErrUndecided)
+}
+
+// pause lets a cluster decide.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)):
+		return nil
+	}
+}
+
+// cannotCancel says why there is nothing to cancel.
+func (c *Client) cannotCancel(ctx context.Context, queue, owner, id string) error {
+	if task.Whole(id) {
+		return noSuchJob(id)
+	}
+	if _, err := c.innerStatus(ctx, queue, owner, id); err != nil {
+		return err
+	}
+	return fmt.Errorf("producer: job %s: it runs inside job %s and cannot be cancelled by itself (cancel that one)", task.Quote(id), task.Quote(task.RootID(id)))
+}
+
+// recordCancelled writes the outcome over what stands, so that it and the job's own
+// outcome cannot both be recorded.
+func (c *Client) recordCancelled(ctx context.Context, p *place, s stream.Standing) error {
+	e := p.envelope
+	if e == nil {
+		return fmt.Errorf("producer: job %s: its message cannot be read or is not that of its subject: it cannot be cancelled (a worker will reject it)", task.Quote(p.ID))
+	}
+	r := &task.Record{Mode: e.Mode, Outcome: task.Outcome{
+		ID: p.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
+		End: task.Cancelled, Queued: p.message.Time, Ended: time.Now(),
+	}}
+	if s.Claim != nil {
+		r.Attempt, r.Started = s.Claim.Attempts, s.Claim.Started
+	}
+	msg := stream.Fenced(
+		c.broker.Names.Outcome(p.Queue, stream.KindCancelled, p.Owner, p.ID),
+		c.broker.Fence(p.Queue, p.Owner, p.ID), s.Seq, r.Encode(),
+	)
+	_, err := c.broker.Publish(ctx, msg)
+	if errors.Is(err, stream.ErrNoAnswer) {
+		return fmt.Errorf("producer: cancel job %s: no answer in time: it may be cancelled or not (cancel it again): %w", task.Quote(p.ID), err)
+	}
+	if err != nil {
+		return tell("cancel job "+task.Quote(p.ID), err)
+	}
+	return nil
+}
+
+// sweep removes the message of a cancelled job, unless a worker may have it: then it
+// stays for that worker's look, or its lane would be free while it runs. What is left
+// over does no harm either: whoever gets it sees the outcome.
+func (c *Client) sweep(ctx context.Context, p *place) {
+	if p == nil {
+		return
+	}
+	waits, err := c.waiting(ctx, p)
+	if err == nil && waits {
+		err = c.broker.Delete(ctx, p.stream, p.message.Seq)
+	}
+	if err != nil {
+		c.log.DebugContext(ctx, "the message of a cancelled job is left to a worker", "id", p.ID, "queue", p.Queue, "err", err)
+	}
+}

@@ -1,0 +1,115 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// Config says how a Client queues. The zero value is ready to use.
+type Config struct {
+	// Queues are declared by New beside "default": made if they are missing, else left as
+	// they are. With BindOnly they are looked for. Defaults to none.
+	Queues []string
+
+	// Before is asked about every call that the client queues, alone or in a Tx, after
+	// the call was checked and before anything is sent. Its error refuses the call and is
+	// returned wrapped. It is not asked about calls queued with Within. Defaults to nil.
+	Before func(ctx context.Context, call task.Spec) error
+
+	// MaxPending is how many jobs of a queue may wait; more is ErrQueueFull. The number is
+	// read at most once a second, so that it can be passed by what is queued in a second,
+	// and reading it needs the right to list consumers. Defaults to 0: no limit.
+	MaxPending int
+
+	// Lease is how long a worker may be silent before its job goes to another. It belongs
+	// to the namespace: whoever makes its streams sets it, later another value is an
+	// error. Defaults to the one of the namespace, 30 s when that is made.
+	Lease time.Duration
+
+	// Namespace is the first token of every subject. Defaults to "natsasync".
+	Namespace string
+
+	// BindOnly makes nothing: what is missing is an error that names it. For logins that
+	// may not make streams. Defaults to false.
+	BindOnly bool
+
+	// Logger gets what is worth knowing and no error of a call tells. Defaults to zerolog
+	// on stderr at info.
+	Logger *slog.Logger
+}
+
+// Client queues jobs and looks at them. Make it with New; it holds no goroutine and
+// needs no closing.
+type Client struct {
+	broker *stream.Broker
+	cfg    Config
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	quotas  map[lane]time.Time // when each was seen
+	pending map[string]*pending
+}
+
+// New makes a Client on js, and the streams and queues if they are missing. It needs a
+// server: without one it fails when ctx ends, after 5 s if that has no deadline.
+func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, error) {
+	if js == nil {
+		return nil, errors.New("producer: jetstream: it is nil (make one with jetstream.New)")
+	}
+	if cfg.MaxPending < 0 {
+		return nil, fmt.Errorf("producer: max pending %q: it must not be negative (0 is no limit)", strconv.Itoa(cfg.MaxPending))
+	}
+	for _, name := range cfg.Queues {
+		if err := checkQueue(name); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(zerolog.NewSlogHandler(zerolog.New(os.Stderr).Level(zerolog.InfoLevel).With().Timestamp().Logger()))
+	}
+	queues := slices.Clone(cfg.Queues)
+	if !cfg.BindOnly && !slices.Contains(queues, task.DefaultQueue) {
+		queues = append(queues, task.DefaultQueue)
+	}
+	broker, err := stream.Open(ctx, js, stream.Config{
+		Namespace: cfg.Namespace,
+		Queues:    queues,
+		Lease:     cfg.Lease,
+		BindOnly:  cfg.BindOnly,
+		Logger:    cfg.Logger,
+	})
+	if err != nil {
+		return nil, tell("", err)
+	}
+	return &Client{
+		broker:  broker,
+		cfg:     cfg,
+		log:     cfg.Logger,
+		quotas:  make(map[lane]time.Time),
+		pending: make(map[string]*pending),
+	}, nil
+}
+
+// Queue returns the named queue. The name is checked when it is used.
+func (c *Client) Queue(name string) *Queue { return &Queue{client: c, name: name} }
+
+// Queues returns the names of the declared queues, sorted.
+func (c *Client) Queues(ctx context.Context) ([]string, error) {
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	queues, err := c.broker.Queues(ctx)
+	return queues, tell("list queues", err)
+}

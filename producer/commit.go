@@ -1,0 +1,189 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/task"
+)
+
+// Commit queues what is staged, all or nothing. With [ErrUnknown] it may have been
+// queued: committing again sends the same bytes and is safe as long as the jobs or
+// their outcomes are there. After a success it does nothing and returns nil. After
+// every other error nothing was queued, and the Tx can be committed again or aborted.
+func (tx *Tx) Commit(ctx context.Context) error {
+	tx.sending.Lock()
+	defer tx.sending.Unlock()
+	all, state, err := tx.take()
+	switch {
+	case err != nil:
+		return err
+	case state == txCommitted:
+		return nil
+	case state == txAborted:
+		return fmt.Errorf("producer: tx: %w (begin another)", ErrAborted)
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	if state == txOpen {
+		err = tx.client.admit(ctx, all...)
+	}
+	if err == nil {
+		err = tx.client.commit(ctx, all)
+	}
+	switch {
+	case err == nil:
+		tx.become(txCommitted)
+	case errors.Is(err, ErrUnknown):
+		tx.become(txSent)
+	case state == txOpen:
+		tx.become(txOpen)
+	}
+	return err
+}
+
+// take closes the Tx for further calls and returns what is staged and the state before.
+// What goes out for the first time is issued now: workers refuse what is issued long
+// before it is stored, and delays count from here.
+func (tx *Tx) take() ([]*task.Envelope, txState, error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	state, now := tx.state, time.Now()
+	all := make([]*task.Envelope, len(tx.staged))
+	for i, s := range tx.staged {
+		if state == txOpen {
+			s.by.Now = now
+			e, err := s.spec.Seal(s.by)
+			if err != nil {
+				return nil, state, tell("", err)
+			}
+			s.envelope = e
+		}
+		all[i] = s.envelope
+	}
+	if state == txOpen {
+		tx.state = txSending
+	}
+	return all, state, nil
+}
+
+func (tx *Tx) become(state txState) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.state = state
+}
+
+func (c *Client) commit(ctx context.Context, all []*task.Envelope) error {
+	if len(all) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("producer: tx: nothing was sent: %w", context.Cause(ctx))
+	}
+	msgs := make([]*nats.Msg, len(all))
+	for i, e := range all {
+		msgs[i] = c.message(e)
+	}
+	if len(all) == 1 {
+		return c.publish(ctx, msgs[0], all[0].Queue, all[0].ID)
+	}
+	return c.publishAll(ctx, msgs, all)
+}
+
+// publishAll sends one atomic batch until an answer says what became of it.
+func (c *Client) publishAll(ctx context.Context, msgs []*nats.Msg, all []*task.Envelope) error {
+	for {
+		_, err := c.broker.PublishBatch(ctx, msgs)
+		if err == nil {
+			return nil
+		}
+		refused, answered := errors.AsType[*jetstream.APIError](err)
+		switch {
+		case answered && present(refused):
+			return c.checkCommitted(ctx, all)
+		case answered && full(refused):
+			return fmt.Errorf("producer: tx: %w: %w", ErrQueueFull, err)
+		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, nats.ErrConnectionClosed):
+			return tell("tx", err)
+		}
+		if missing := c.missingQueue(ctx, all); missing != nil {
+			return missing
+		}
+		if answered && !passing(refused) {
+			return tell("tx", err)
+		}
+		if ctx.Err() != nil || pause(ctx) != nil {
+			return fmt.Errorf("producer: tx of %d jobs: %w (commit it again): %w", len(all), ErrUnknown, err)
+		}
+	}
+}
+
+// What the server's codes for a refused batch mean.
+const (
+	codeClusterNotAvailable   = 10008
+	codeClusterNotLeader      = 10009
+	codeInsufficientResources = 10023
+	codeMemoryExceeded        = 10028
+	codeStorageExceeded       = 10047
+	codeStoreFailed           = 10077
+)
+
+func present(refused *jetstream.APIError) bool {
+	return refused.ErrorCode == codeStoreFailed && strings.Contains(refused.Description, "maximum messages per subject exceeded")
+}
+
+func full(refused *jetstream.APIError) bool {
+	switch refused.ErrorCode {
+	case codeStoreFailed, codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded:
+		return true
+	}
+	return false
+}
+
+func passing(refused *jetstream.APIError) bool {
+	return refused.ErrorCode == codeClusterNotAvailable || refused.ErrorCode == codeClusterNotLeader
+}
+
+// missingQueue is the error for a batch that names a queue that is not there: the server
+// then answers that the batch has a gap.
+func (c *Client) missingQueue(ctx context.Context, all []*task.Envelope) error {
+	checked := make(map[string]bool)
+	for _, e := range all {
+		if checked[e.Queue] {
+			continue
+		}
+		checked[e.Queue] = true
+		if queues, err := c.broker.Queues(ctx); err == nil && !slices.Contains(queues, e.Queue) {
+			return c.noSuchQueue(ctx, e.Queue)
+		}
+	}
+	return nil
+}
+
+// checkCommitted tells a batch that is stored already from one that holds an ID that
+// somebody else has queued: of the former every job, or its outcome, is there.
+func (c *Client) checkCommitted(ctx context.Context, all []*task.Envelope) error {
+	there, missing := "", false
+	for i := len(all) - 1; i >= 0 && (there == "" || !missing); i-- {
+		_, err := c.statusOf(ctx, all[i].Queue, all[i].User.Owner(), all[i].ID)
+		switch {
+		case err == nil:
+			there = all[i].ID
+		case errors.Is(err, ErrNoSuchJob):
+			missing = true
+		default:
+			return fmt.Errorf("producer: tx of %d jobs: %w (commit it again): %w", len(all), ErrUnknown, err)
+		}
+	}
+	if !missing {
+		return nil
+	}
+	return fmt.Errorf("producer: id %s: a job of that ID is queued already; nothing of the Tx was (leave its call out, or WithID)", task.Quote(there))
+}

@@ -1,0 +1,173 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// Enqueuer is where a call can be queued: a *[Client] queues it at once, a *[Tx] at its
+// Commit, what [Within] returns once the job that runs has succeeded.
+type Enqueuer interface {
+	enqueue(ctx context.Context, call task.Spec) (*handle, error)
+}
+
+// Enqueue queues a call for the user of ctx, see [task.WithUser], and returns a handle
+// once it is stored. With [ErrUnknown] it returns the handle too; with every other
+// error nothing was queued and the handle is nil. A call whose ID is queued already is
+// a success: the handle is that job's. Errors are those of the call, [ErrNoSuchQueue],
+// [ErrNoSuchQuota], [ErrQueueFull], [ErrUnknown].
+func Enqueue[Out any](ctx context.Context, q Enqueuer, call task.Call[Out]) (*Job[Out], error) {
+	if q == nil {
+		return nil, errors.New("producer: enqueuer: it is nil (give a Client, a Tx or Within(ctx))")
+	}
+	h, err := q.enqueue(ctx, call.Spec())
+	if h == nil {
+		return nil, err
+	}
+	return &Job[Out]{h}, err
+}
+
+// EnqueueSpec is the raw twin of [Enqueue], for calls whose types this program does not
+// know.
+func (c *Client) EnqueueSpec(ctx context.Context, call task.Spec) (*Job[task.Raw], error) {
+	return Enqueue(ctx, c, task.CallOf[task.Raw](call))
+}
+
+// EnqueueSpec is the raw twin of [Enqueue] on a Tx.
+func (tx *Tx) EnqueueSpec(ctx context.Context, call task.Spec) (*Job[task.Raw], error) {
+	return Enqueue(ctx, tx, task.CallOf[task.Raw](call))
+}
+
+func (c *Client) enqueue(ctx context.Context, call task.Spec) (*handle, error) {
+	e, err := c.seal(ctx, call, c.sealing(ctx))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	if err := c.admit(ctx, e); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("producer: job %s: nothing was sent: %w", task.Quote(e.ID), context.Cause(ctx))
+	}
+	h := c.handleOf(e)
+	err = c.publish(ctx, c.message(e), e.Queue, e.ID)
+	switch {
+	case err == nil:
+		h.queued = true
+		return h, nil
+	case errors.Is(err, ErrUnknown):
+		return h, err
+	}
+	return nil, err
+}
+
+func (c *Client) sealing(ctx context.Context) task.Sealing {
+	by := task.Sealing{Installation: c.broker.Installation(), User: task.UserFrom(ctx), Now: time.Now()}
+	if a := task.AttemptFrom(ctx); a != nil {
+		by.Parent = a.Job.ID
+	}
+	return by
+}
+
+// seal checks a call and asks Config.Before.
+func (c *Client) seal(ctx context.Context, call task.Spec, by task.Sealing) (*task.Envelope, error) {
+	e, err := call.Seal(by)
+	if err != nil {
+		return nil, tell("", err)
+	}
+	if c.cfg.Before == nil {
+		return e, nil
+	}
+	if err := c.cfg.Before(ctx, call); err != nil {
+		return nil, fmt.Errorf("producer: %s: refused by Config.Before: %w", e.Task, err)
+	}
+	return e, nil
+}
+
+// admit checks what only the server knows: the quotas and the lengths of queues.
+func (c *Client) admit(ctx context.Context, all ...*task.Envelope) error {
+	counts := make(map[string]int)
+	for _, e := range all {
+		if err := c.checkQuota(ctx, lane{e.Queue, e.Lane}); err != nil {
+			return err
+		}
+		counts[e.Queue]++
+	}
+	for queue, n := range counts {
+		if err := c.checkPending(ctx, queue, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// message is a job as it is published.
+func (c *Client) message(e *task.Envelope) *nats.Msg {
+	lane := e.Lane
+	if !e.NotBefore.IsZero() {
+		lane = stream.LaneLater
+	}
+	header := nats.Header{stream.HeaderTask: {e.Task}}
+	if e.Object != "" {
+		header[stream.HeaderObject] = []string{e.Object.String()}
+	}
+	if !e.User.Anonymous() {
+		header[stream.HeaderUser] = []string{e.User.String()}
+	}
+	return &nats.Msg{Subject: c.broker.Job(e.Queue, lane, e.User.Owner(), e.ID), Header: header, Data: e.Encode()}
+}
+
+// publish stores one job.
+func (c *Client) publish(ctx context.Context, msg *nats.Msg, queue, id string) error {
+	for {
+		_, err := c.broker.Publish(ctx, msg)
+		if errors.Is(err, stream.ErrNoStream) && ctx.Err() == nil && c.declared(ctx, queue) {
+			continue
+		}
+		return c.answer(ctx, err, queue, id)
+	}
+}
+
+// answer says what the answer to the publish of a job means.
+func (c *Client) answer(ctx context.Context, err error, queue, id string) error {
+	switch {
+	case err == nil, errors.Is(err, stream.ErrExists):
+		return nil
+	case errors.Is(err, stream.ErrNoStream):
+		return c.noSuchQueue(ctx, queue)
+	case errors.Is(err, stream.ErrFull):
+		return fmt.Errorf("producer: queue %s: %w: %w", task.Quote(queue), ErrQueueFull, err)
+	case errors.Is(err, stream.ErrNoAnswer):
+		return fmt.Errorf("producer: job %s: %w (queue it again with the same ID): %w", task.Quote(id), ErrUnknown, err)
+	}
+	return tell("queue job "+task.Quote(id), err)
+}
+
+// declared says whether the queue is known to be there, so that it is the stream that
+// has nobody who answers for it.
+func (c *Client) declared(ctx context.Context, queue string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	queues, err := c.broker.Queues(ctx)
+	return err == nil && slices.Contains(queues, queue)
+}
+
+func (c *Client) noSuchQueue(ctx context.Context, queue string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	queues, err := c.broker.Queues(ctx)
+	if err != nil {
+		return fmt.Errorf("producer: queue %s: %w (declare it with Config.Queues)", task.Quote(queue), ErrNoSuchQueue)
+	}
+	return fmt.Errorf("producer: queue %s: %w; there are %q (declare it with Config.Queues)", task.Quote(queue), ErrNoSuchQueue, queues)
+}

@@ -1,0 +1,96 @@
+package producer
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+// Worker is a process that runs jobs, as it describes itself.
+type Worker struct {
+	ID          string // made at each start
+	Name        string // as outcomes and claims name it
+	Version     string
+	Host        string
+	PID         int
+	Queues      []string
+	Tasks       []string
+	Concurrency int
+	Started     time.Time
+}
+
+const (
+	workerService = "natsasync-worker"
+	// workersAnswer within this time, or count as away.
+	workersAnswer = 300 * time.Millisecond
+)
+
+// Workers asks who runs jobs of this namespace and returns, sorted by host and ID, those
+// that answered within 300 ms. Who does not answer may be busy or behind an account's
+// border.
+func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
+	nc := c.broker.Conn()
+	inbox := nc.NewInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, tell("ask for workers", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	subject, err := micro.ControlSubject(micro.InfoVerb, workerService, "")
+	if err != nil {
+		return nil, tell("ask for workers", err)
+	}
+	if err := nc.PublishRequest(subject, inbox, nil); err != nil {
+		return nil, tell("ask for workers", err)
+	}
+	collect, cancel := context.WithTimeout(ctx, workersAnswer)
+	defer cancel()
+	var workers []Worker
+	for {
+		msg, err := sub.NextMsgWithContext(collect)
+		if errors.Is(err, nats.ErrNoResponders) || ctx.Err() == nil && collect.Err() != nil {
+			break
+		}
+		if err != nil {
+			return nil, tell("ask for workers", err)
+		}
+		if w, ok := c.workerFrom(msg.Data); ok {
+			workers = append(workers, w)
+		}
+	}
+	slices.SortFunc(workers, func(x, y Worker) int { return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.ID, y.ID)) })
+	return workers, nil
+}
+
+func (c *Client) workerFrom(data []byte) (Worker, bool) {
+	var info micro.Info
+	if json.Unmarshal(data, &info) != nil || info.Name != workerService {
+		return Worker{}, false
+	}
+	if namespace := info.Metadata["namespace"]; namespace != "" && namespace != c.broker.Namespace() {
+		return Worker{}, false
+	}
+	w := Worker{
+		ID: info.ID, Name: info.Metadata["worker"], Version: info.Version, Host: info.Metadata["host"],
+		Queues: list(info.Metadata["queues"]), Tasks: list(info.Metadata["tasks"]),
+	}
+	w.PID, _ = strconv.Atoi(info.Metadata["pid"])
+	w.Concurrency, _ = strconv.Atoi(info.Metadata["concurrency"])
+	w.Started, _ = time.Parse(time.RFC3339Nano, info.Metadata["started"])
+	return w, true
+}
+
+func list(names string) []string {
+	if names == "" {
+		return nil
+	}
+	return strings.Split(names, ",")
+}

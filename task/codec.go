@@ -1,0 +1,74 @@
+package task
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// Marshal encodes a value as it travels: msgpack, structs as maps by field name or
+// `msgpack:"…"` tag, integers as short as they are, keys in order for maps
+// from string to string, bool or any.
+func Marshal(v any) ([]byte, error) {
+	return marshal(v, math.MaxInt)
+}
+
+// marshal gives up with [ErrTooLarge] after most bytes, which also ends a value that
+// points to itself before it overflows the stack.
+func marshal(v any, most int) ([]byte, error) {
+	buf := buffers.Get().(*bounded)
+	defer buffers.Put(buf)
+	buf.Reset()
+	buf.most = most
+	enc := msgpack.GetEncoder()
+	defer msgpack.PutEncoder(enc)
+	enc.Reset(buf)
+	enc.UseCompactInts(true)
+	enc.SetSortMapKeys(true)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(buf.Bytes()), nil
+}
+
+var buffers = sync.Pool{New: func() any { return new(bounded) }}
+
+// bounded is a buffer that takes so many bytes and no more.
+type bounded struct {
+	bytes.Buffer
+	most int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.most {
+		return 0, tooLarge(fmt.Sprintf("it has more than %d bytes", b.most))
+	}
+	return b.Buffer.Write(p)
+}
+
+func (b *bounded) WriteByte(c byte) error {
+	if b.Len() >= b.most {
+		return tooLarge(fmt.Sprintf("it has more than %d bytes", b.most))
+	}
+	return b.Buffer.WriteByte(c)
+}
+
+// Unmarshal decodes one value and nothing after it. It scans the bytes first, see
+// [Scan], and then decodes strictly: a field that v does not know is an error, so that
+// a value meant for another version is not taken for what it is not.
+func Unmarshal(b []byte, v any) error {
+	if err := Scan(b); err != nil {
+		return err
+	}
+	dec := msgpack.GetDecoder()
+	defer msgpack.PutDecoder(dec)
+	dec.Reset(bytes.NewReader(b))
+	dec.DisallowUnknownFields(true)
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	return nil
+}
