@@ -88,6 +88,9 @@ func protect(fn func() ([]byte, error), then func([]byte, error)) {
 	}()
 	value, err := fn()
 	returned = true
+	if f, ok := err.(*task.Failure); ok && f == nil {
+		value, err = nil, errors.New("the task returned a nil *task.Failure as its error (return nil itself)")
+	}
 	then(value, err)
 }
 

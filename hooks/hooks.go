@@ -57,9 +57,9 @@ func (h Handlers) events() map[string]func(context.Context, task.Event) {
 // Config says what is listened to. The zero value listens to all queues from now on.
 type Config struct {
 	// Durable is the name under which the server remembers what has been handled: a-z,
-	// 0-9 and "-". It keeps the outcomes of all three ends, so that a handler that is
-	// added later finds those that it had no handler for handled, and no other missing.
-	// Defaults to none.
+	// 0-9 and "-". It covers all three ends whatever the Handlers: an outcome that has
+	// none counts as handled, and a handler that is added later gets all from then on,
+	// those from while nobody was there too. Defaults to none.
 	Durable string
 	// Queue is the queue whose jobs are heard of. Defaults to all queues.
 	Queue string

@@ -245,12 +245,13 @@ func TestEventsOfWholeJobsAreHeardInOrder(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	got := make(chan task.Event, 100)
+	var log journal
 	hear := func(_ context.Context, e task.Event) { got <- e }
 	sub := o.subscribe(t, hooks.Handlers{
 		Started:  hear,
 		Progress: func(context.Context, task.Event) { panic("ouch") },
 		Retrying: hear,
-	}, hooks.Config{Queue: "docs"})
+	}, hooks.Config{Queue: "docs", Logger: log.logger()})
 
 	say := func(queue, kind, id string, data []byte) {
 		must(t, o.b.Conn().PublishMsg(&nats.Msg{Subject: o.b.Names.Event(queue, kind, alice.Owner(), id), Data: data}))
@@ -277,6 +278,9 @@ func TestEventsOfWholeJobsAreHeardInOrder(t *testing.T) {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 	sub.Stop()
+	if lines := log.lines("ERROR", "kind=progress", "ouch"); len(lines) == 0 {
+		t.Error("no line tells of the handler that panicked")
+	}
 	if len(got) > 0 {
 		t.Errorf("%+v was heard too", <-got)
 	}

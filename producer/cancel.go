@@ -42,7 +42,7 @@ func (c *Client) cancelJob(ctx context.Context, queue, owner, id string) error {
 		case err != nil:
 			return err
 		case s.Record != nil:
-			c.sweep(ctx, p)
+			c.sweep(ctx, p, s.Record.Started.IsZero())
 			return nil
 		case p == nil && missed == 1:
 			return c.cannotCancel(ctx, queue, owner, id)
@@ -57,7 +57,7 @@ func (c *Client) cancelJob(ctx context.Context, queue, owner, id string) error {
 		err = c.recordCancelled(ctx, p, s)
 		switch {
 		case err == nil:
-			c.sweep(ctx, p)
+			c.sweep(ctx, p, !started(s.Claim))
 			return nil
 		case !again(err):
 			return err
@@ -122,11 +122,13 @@ func (c *Client) recordCancelled(ctx context.Context, p *place, s stream.Standin
 	return nil
 }
 
-// sweep removes the message of a cancelled job, unless a worker may have it: then it
-// stays for that worker's look, or its lane would be free while it runs. What is left
-// over does no harm either: whoever gets it sees the outcome.
-func (c *Client) sweep(ctx context.Context, p *place) {
-	if p == nil {
+func started(claim *task.Claim) bool { return claim != nil && !claim.Started.IsZero() }
+
+// sweep removes the message of a cancelled job, unless a worker may have it or has begun
+// it: then it stays for a worker's look, which ends what the job has begun. What is
+// left over does no harm either: whoever gets it sees the outcome.
+func (c *Client) sweep(ctx context.Context, p *place, unstarted bool) {
+	if p == nil || !unstarted && p.stream == c.broker.Jobs() {
 		return
 	}
 	waits, err := c.waiting(ctx, p)

@@ -113,7 +113,7 @@ func (c *Client) publishAll(ctx context.Context, msgs []*nats.Msg, all []*task.E
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, nats.ErrConnectionClosed):
 			return tell("tx", err)
 		}
-		if missing := c.missingQueue(ctx, all); missing != nil {
+		if missing := c.checkDeclared(ctx, queuesOf(all)...); missing != nil {
 			return missing
 		}
 		if answered && !passing(refused) {
@@ -151,20 +151,16 @@ func passing(refused *jetstream.APIError) bool {
 	return refused.ErrorCode == codeClusterNotAvailable || refused.ErrorCode == codeClusterNotLeader
 }
 
-// missingQueue is the error for a batch that names a queue that is not there: the server
-// then answers that the batch has a gap.
-func (c *Client) missingQueue(ctx context.Context, all []*task.Envelope) error {
-	checked := make(map[string]bool)
+// queuesOf returns the queues of a batch. When one is not there the server answers only
+// that the batch has a gap.
+func queuesOf(all []*task.Envelope) []string {
+	var queues []string
 	for _, e := range all {
-		if checked[e.Queue] {
-			continue
-		}
-		checked[e.Queue] = true
-		if queues, err := c.broker.Queues(ctx); err == nil && !slices.Contains(queues, e.Queue) {
-			return c.noSuchQueue(ctx, e.Queue)
+		if !slices.Contains(queues, e.Queue) {
+			queues = append(queues, e.Queue)
 		}
 	}
-	return nil
+	return queues
 }
 
 // checkCommitted tells a batch that is stored already from one that holds an ID that

@@ -56,11 +56,16 @@ func (c *Client) enqueue(ctx context.Context, call task.Spec) (*handle, error) {
 	if err := c.admit(ctx, e); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
+	return c.store(ctx, e)
+}
+
+// store queues one job. With ErrUnknown it returns the handle too.
+func (c *Client) store(ctx context.Context, e *task.Envelope) (*handle, error) {
+	if ctx.Err() != nil {
 		return nil, fmt.Errorf("producer: job %s: nothing was sent: %w", task.Quote(e.ID), context.Cause(ctx))
 	}
 	h := c.handleOf(e)
-	err = c.publish(ctx, c.message(e), e.Queue, e.ID)
+	err := c.publish(ctx, c.message(e), e.Queue, e.ID)
 	switch {
 	case err == nil:
 		h.queued = true
@@ -131,20 +136,23 @@ func (c *Client) message(e *task.Envelope) *nats.Msg {
 func (c *Client) publish(ctx context.Context, msg *nats.Msg, queue, id string) error {
 	for {
 		_, err := c.broker.Publish(ctx, msg)
-		if errors.Is(err, stream.ErrNoStream) && ctx.Err() == nil && c.declared(ctx, queue) {
-			continue
+		if !errors.Is(err, stream.ErrNoStream) {
+			return c.answer(err, queue, id)
 		}
-		return c.answer(ctx, err, queue, id)
+		if missing := c.checkDeclared(ctx, queue); missing != nil {
+			return missing
+		}
+		if ctx.Err() != nil {
+			return c.answer(fmt.Errorf("%w: %w", stream.ErrNoAnswer, err), queue, id)
+		}
 	}
 }
 
 // answer says what the answer to the publish of a job means.
-func (c *Client) answer(ctx context.Context, err error, queue, id string) error {
+func (c *Client) answer(err error, queue, id string) error {
 	switch {
 	case err == nil, errors.Is(err, stream.ErrExists):
 		return nil
-	case errors.Is(err, stream.ErrNoStream):
-		return c.noSuchQueue(ctx, queue)
 	case errors.Is(err, stream.ErrFull):
 		return fmt.Errorf("producer: queue %s: %w: %w", task.Quote(queue), ErrQueueFull, err)
 	case errors.Is(err, stream.ErrNoAnswer):
@@ -153,21 +161,22 @@ func (c *Client) answer(ctx context.Context, err error, queue, id string) error 
 	return tell("queue job "+task.Quote(id), err)
 }
 
-// declared says whether the queue is known to be there, so that it is the stream that
-// has nobody who answers for it.
-func (c *Client) declared(ctx context.Context, queue string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	queues, err := c.broker.Queues(ctx)
-	return err == nil && slices.Contains(queues, queue)
-}
-
-func (c *Client) noSuchQueue(ctx context.Context, queue string) error {
+// checkDeclared is ErrNoSuchQueue if one of the queues is not there, or if this login may
+// not ask. It is nil if nobody answers: then it is the stream that is away.
+func (c *Client) checkDeclared(ctx context.Context, queues ...string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	queues, err := c.broker.Queues(ctx)
-	if err != nil {
-		return fmt.Errorf("producer: queue %s: %w (declare it with Config.Queues)", task.Quote(queue), ErrNoSuchQueue)
+	there, err := c.broker.Queues(ctx)
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return fmt.Errorf("producer: queue %q: %w (declare it with Config.Queues, or with \"natsasync init\")", queues, ErrNoSuchQueue)
 	}
-	return fmt.Errorf("producer: queue %s: %w; there are %q (declare it with Config.Queues)", task.Quote(queue), ErrNoSuchQueue, queues)
+	if err != nil {
+		return nil
+	}
+	for _, queue := range queues {
+		if !slices.Contains(there, queue) {
+			return fmt.Errorf("producer: queue %s: %w; there are %q (declare it with Config.Queues)", task.Quote(queue), ErrNoSuchQueue, there)
+		}
+	}
+	return nil
 }

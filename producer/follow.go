@@ -55,12 +55,7 @@ func (h *handle) follow(ctx context.Context, callback task.Spec) (*Job[task.Raw]
 	if err != nil {
 		return nil, err
 	}
-	added := h.client.handleOf(e)
-	if err := h.client.publish(ctx, h.client.message(e), e.Queue, e.ID); err != nil {
-		return nil, err
-	}
-	added.queued = true
-	return &Job[task.Raw]{added}, nil
+	return raw(h.client.store(ctx, e))
 }
 
 // followStaged makes a callback part of a job that is not queued yet.

@@ -71,6 +71,14 @@ func (c *Client) handleOf(e *task.Envelope) *handle {
 	return &handle{client: c, id: e.ID, queue: e.Queue, owner: e.User.Owner(), lane: e.Lane, object: e.Object}
 }
 
+// raw makes a Job of a handle that may be nil beside an error.
+func raw(h *handle, err error) (*Job[task.Raw], error) {
+	if h == nil {
+		return nil, err
+	}
+	return &Job[task.Raw]{h}, err
+}
+
 // live is nil if the job can be asked for.
 func (h *handle) live() error {
 	if err := checkID(h.id); err != nil {

@@ -16,7 +16,8 @@ const window = 512
 // are checked before any is sent; an error of a check is returned alone. The jobs have
 // the places of their calls, nil for one that was refused, and the error joins what was
 // refused. One whose answer did not come within ctx has its handle, and the error names
-// it and is [ErrUnknown]. Those that are sent again lose their place in the order.
+// it and is [ErrUnknown]. Those that are sent again lose their place in the order. Once
+// ctx has ended it returns within 3 s.
 func EnqueueAll[Out any](ctx context.Context, c *Client, calls []task.Call[Out]) ([]*Job[Out], error) {
 	envelopes := make([]*task.Envelope, len(calls))
 	by := c.sealing(ctx)
@@ -54,7 +55,7 @@ func (c *Client) enqueueAll(ctx context.Context, all []*task.Envelope) ([]*handl
 		if errors.Is(err, stream.ErrNoAnswer) || errors.Is(err, stream.ErrNoStream) {
 			err = c.publish(ctx, c.message(e), e.Queue, e.ID)
 		} else if !errors.Is(err, errUnsent) {
-			err = c.answer(ctx, err, e.Queue, e.ID)
+			err = c.answer(err, e.Queue, e.ID)
 		}
 		if err == nil || errors.Is(err, ErrUnknown) {
 			handles[i] = c.handleOf(e)

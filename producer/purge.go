@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -76,9 +75,9 @@ func (c *Client) purgeJob(ctx context.Context, p *place, waits bool) (bool, erro
 		err := c.recordCancelled(ctx, p, s)
 		switch {
 		case err == nil:
-			c.sweep(ctx, p)
+			c.sweep(ctx, p, true)
 			return true, nil
-		case !errors.Is(err, stream.ErrFenced) && !errors.Is(err, stream.ErrUndecided):
+		case !again(err):
 			return false, err
 		}
 		if err := pause(ctx); err != nil {

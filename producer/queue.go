@@ -76,8 +76,8 @@ func (c *Client) lanes(ctx context.Context, queue string) ([]stream.Lane, error)
 	if err != nil {
 		return nil, tell("look at queue "+task.Quote(queue), err)
 	}
-	if len(lanes) == 0 && !c.declared(ctx, queue) {
-		return nil, c.noSuchQueue(ctx, queue)
+	if len(lanes) == 0 {
+		return nil, c.checkDeclared(ctx, queue)
 	}
 	return lanes, nil
 }

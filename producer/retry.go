@@ -35,12 +35,7 @@ func (c *Client) Retry(ctx context.Context, id string) (*Job[task.Raw], error) {
 	if err := c.admit(ctx, e); err != nil {
 		return nil, err
 	}
-	h := c.handleOf(e)
-	if err := c.publish(ctx, c.message(e), e.Queue, e.ID); err != nil {
-		return nil, err
-	}
-	h.queued = true
-	return &Job[task.Raw]{h}, nil
+	return raw(c.store(ctx, e))
 }
 
 // failed returns the envelope that the outcome of a failed job keeps.

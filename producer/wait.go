@@ -56,6 +56,9 @@ func (h *handle) checkDeadlock(ctx context.Context, a *task.Attempt, ended bool)
 	queue, lane := h.queue, h.lane
 	if lane == "" {
 		st, err := h.client.statusOf(ctx, h.queue, h.owner, task.RootID(h.id))
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

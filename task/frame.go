@@ -11,18 +11,14 @@ import (
 // path of every job, and a reader that works on the received bytes neither copies
 // inputs and results nor needs reflection. Values are msgpack/v5's.
 
-func appendMap(b []byte, n int) []byte { return appendSized(b, n, 0x80, 0xde) }
-
-func appendArray(b []byte, n int) []byte { return appendSized(b, n, 0x90, 0xdc) }
-
-func appendSized(b []byte, n int, short, long byte) []byte {
+func appendArray(b []byte, n int) []byte {
 	if n < 16 {
-		return append(b, short|byte(n))
+		return append(b, 0x90|byte(n))
 	}
 	if n <= math.MaxUint16 {
-		return binary.BigEndian.AppendUint16(append(b, long), uint16(n))
+		return binary.BigEndian.AppendUint16(append(b, 0xdc), uint16(n))
 	}
-	return binary.BigEndian.AppendUint32(append(b, long+1), uint32(n))
+	return binary.BigEndian.AppendUint32(append(b, 0xdd), uint32(n))
 }
 
 func appendString(b []byte, s string) []byte {

@@ -43,10 +43,6 @@ func Result[T any](o Outcome) (T, error) {
 	if _, none := any(v).(None); none {
 		return v, nil
 	}
-	if out, ok := any(&v).(*Outcome); ok {
-		*out = o
-		return v, nil
-	}
 	if err := Unmarshal(o.Value, &v); err != nil {
 		return v, fmt.Errorf("task: result of job %s: decode into %T: %w", o.ID, v, err)
 	}

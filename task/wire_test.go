@@ -299,11 +299,12 @@ func TestBombsCostNothing(t *testing.T) { // not parallel: it counts allocations
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		start := time.Now()
-		for range 10 {
+		took := time.Hour
+		for range 10 { // the best of ten: the machine may be busy
+			start := time.Now()
 			refuse()
+			took = min(took, time.Since(start))
 		}
-		took := time.Since(start) / 10
 		runtime.ReadMemStats(&after)
 		if n := (after.TotalAlloc - before.TotalAlloc) / 10; n > 4<<10 {
 			t.Errorf("%s: %d bytes to say no", test.name, n)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -127,7 +126,7 @@ func withoutLogin(saved *natscontext.Context) []natscontext.Option {
 }
 
 // connect connects for a command. Whoever connects closes.
-func (e *environment) connect(ctx context.Context) (*session, error) {
+func (e *environment) connect() (*session, error) {
 	c := e.connection
 	settings, err := c.settings()
 	if err != nil {
@@ -140,13 +139,9 @@ func (e *environment) connect(ctx context.Context) (*session, error) {
 	opts, err := settings.NATSOptions(
 		nats.Name(name), nats.Timeout(c.Timeout), nats.MaxReconnects(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { e.complain(err) }),
-		nats.SetCustomDialer(dialer{ctx, c.Timeout}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("reading the login: %w", err)
-	}
-	if settings.SocksProxy() != "" {
-		opts = append(opts, nats.SetCustomDialer(settings.SOCKSDialer()))
 	}
 	nc, err := nats.Connect(settings.ServerURL(), opts...)
 	if err != nil {

@@ -44,6 +44,7 @@ func run(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	t.asJSON = g.JSON
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return t.exitCode(parsed.Run(&environment{terminal: t, connection: g.Connection, command: parsed.Command()}))

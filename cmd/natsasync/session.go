@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -52,7 +50,7 @@ func (e *environment) logger() *slog.Logger {
 
 // with runs do with a client, on a connection that is closed afterwards.
 func (e *environment) with(ctx context.Context, do func(*session, *producer.Client) error) error {
-	s, err := e.connect(ctx)
+	s, err := e.connect()
 	if err != nil {
 		return err
 	}
@@ -62,15 +60,4 @@ func (e *environment) with(ctx context.Context, do func(*session, *producer.Clie
 		return err
 	}
 	return do(s, c)
-}
-
-// dialer gives up when the command does.
-type dialer struct {
-	ctx     context.Context
-	timeout time.Duration
-}
-
-// Dial connects to one address.
-func (d dialer) Dial(network, address string) (net.Conn, error) {
-	return (&net.Dialer{Timeout: d.timeout}).DialContext(d.ctx, network, address)
 }

@@ -17,6 +17,7 @@ const (
 	green  = "\x1b[32m"
 	yellow = "\x1b[33m"
 	bold   = "\x1b[1m"
+	faint  = "\x1b[2m"
 	reset  = "\x1b[0m"
 )
 

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+
+	"github.com/natsasync/natsasync/producer"
+)
+
+type jobCancelCmd struct {
+	ID    string `arg:"" help:"ID of the job."`
+	Force bool   `short:"f" help:"Do not ask."`
+}
+
+// Run cancels the job.
+func (c jobCancelCmd) Run(ctx context.Context, e *environment) error {
+	return e.with(ctx, func(s *session, client *producer.Client) error {
+		st, err := client.Status(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if err := s.confirm(c.Force, "Cancel job %s, %s on %s, which is %s", st.ID, st.Task, orDash(st.Object.String()), st.State); err != nil {
+			return err
+		}
+		ctx, cancel := s.brief(ctx)
+		defer cancel()
+		if err := client.Cancel(ctx, c.ID); err != nil {
+			return err
+		}
+		view := struct {
+			ID  string `json:"id"`
+			End string `json:"end"`
+		}{c.ID, "cancelled"}
+		return s.result(view, func() error { return s.say("job %s is cancelled", c.ID) })
+	})
+}

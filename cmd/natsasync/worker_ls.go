@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/natsasync/natsasync/producer"
+)
+
+type workerLsCmd struct{}
+
+type workerView struct {
+	ID          string    `json:"id"`
+	Worker      string    `json:"worker,omitempty"`
+	Version     string    `json:"version,omitempty"`
+	Host        string    `json:"host,omitempty"`
+	PID         int       `json:"pid,omitempty"`
+	Queues      []string  `json:"queues"`
+	Tasks       []string  `json:"tasks"`
+	Concurrency int       `json:"concurrency,omitempty"`
+	Started     time.Time `json:"started,omitzero"`
+}
+
+// Run lists the workers that answer.
+func (workerLsCmd) Run(ctx context.Context, e *environment) error {
+	return e.with(ctx, func(s *session, client *producer.Client) error {
+		ctx, cancel := s.brief(ctx)
+		defer cancel()
+		workers, err := client.Workers(ctx)
+		if err != nil {
+			return err
+		}
+		views := make([]workerView, len(workers))
+		var rows [][]cell
+		for i, w := range workers {
+			views[i] = workerView{w.ID, w.Name, w.Version, w.Host, w.PID, orEmpty(w.Queues), orEmpty(w.Tasks), w.Concurrency, w.Started.UTC()}
+			rows = append(rows, texts(w.ID, w.Host, strconv.Itoa(w.PID), strings.Join(w.Queues, ","), strconv.Itoa(w.Concurrency), strings.Join(w.Tasks, ","), clock(w.Started)))
+		}
+		return s.result(views, func() error {
+			return s.table([]string{"id", "host", "pid", "queues", "slots", "tasks", "started"}, rows)
+		})
+	})
+}
+
+func orEmpty(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
