@@ -182,11 +182,7 @@ func (w *Worker) event(kind string, a *attempt, progress float64, text string) {
 
 func (w *Worker) eventOf(e task.Event) {
 	e.Worker, e.At = w.cfg.Name, time.Now()
-	body, err := e.Encode()
-	if err != nil {
-		return
-	}
-	if err := w.broker.Conn().Publish(w.broker.Event(e.Queue, e.Kind, e.Owner, e.ID), body); err != nil {
+	if err := w.broker.Conn().Publish(w.broker.Event(e.Queue, e.Kind, e.Owner, e.ID), e.Encode()); err != nil {
 		w.log.Debug("tell of an event", "kind", e.Kind, "id", e.ID, "err", err)
 	}
 }

@@ -25,33 +25,58 @@ const (
 	EventProgress = "progress"
 )
 
-// eventFrame leaves out what the subject says.
-type eventFrame struct {
-	Version  int     `msgpack:"v"`
-	Task     string  `msgpack:"t"`
-	Worker   string  `msgpack:"w"`
-	Attempt  int     `msgpack:"n"`
-	At       int64   `msgpack:"at"`
-	Progress float64 `msgpack:"pr"`
-	Text     string  `msgpack:"tx"`
-}
-
 // Encode returns the event's bytes. Kind, Queue, Owner and ID travel in the subject.
-func (e *Event) Encode() ([]byte, error) {
-	return Marshal(eventFrame{Version, e.Task, e.Worker, e.Attempt, e.At.UnixMicro(), e.Progress, clip(e.Text)})
+func (e *Event) Encode() []byte {
+	f := openFields(make([]byte, 0, 96+len(e.Task)+len(e.Worker)+len(e.Text)))
+	f.uint("v", Version)
+	f.string("t", e.Task)
+	f.string("w", e.Worker)
+	f.uint("n", uint64(max(e.Attempt, 0)))
+	f.time("at", e.At)
+	f.float("pr", e.Progress)
+	f.string("tx", clip(e.Text))
+	return f.done()
 }
 
 // DecodeEvent measures, scans and decodes an event; what the subject says stays empty.
 func DecodeEvent(b []byte) (*Event, error) {
-	if len(b) > MaxEnvelope {
-		return nil, refuse("too_large", "%d bytes are too many (at most %d)", len(b), MaxEnvelope)
-	}
-	var w eventFrame
-	if err := Unmarshal(b, &w); err != nil {
+	f, err := openFrame(b, MaxEnvelope)
+	if err != nil {
 		return nil, err
 	}
-	if w.Version != Version {
-		return nil, refuse("version", "version %d is unknown; this is version %d", w.Version, Version)
+	e := &Event{}
+	version := 0
+	f.each(func(key string) uint {
+		switch key {
+		case "v":
+			version = f.version()
+			return 1
+		case "t":
+			e.Task = f.string(key)
+			return 2
+		case "w":
+			e.Worker = f.string(key)
+			return 3
+		case "n":
+			e.Attempt = f.small(key, 1<<31-1)
+			return 4
+		case "at":
+			e.At = f.time(key)
+			return 5
+		case "pr":
+			e.Progress = f.float(key)
+			return 6
+		case "tx":
+			e.Text = f.string(key)
+			return 7
+		}
+		return 0
+	})
+	if f.err != nil {
+		return nil, f.err
 	}
-	return &Event{Task: w.Task, Worker: w.Worker, Attempt: w.Attempt, At: time.UnixMicro(w.At).UTC(), Progress: w.Progress, Text: w.Text}, nil
+	if version == 0 {
+		return nil, refuse("missing", `field "v" is missing`)
+	}
+	return e, nil
 }

@@ -129,6 +129,13 @@ func (f *fields) bool(k string, v bool) {
 	}
 }
 
+func (f *fields) float(k string, v float64) {
+	if v != 0 {
+		f.key(k)
+		f.b = binary.BigEndian.AppendUint64(append(f.b, 0xcb), math.Float64bits(v))
+	}
+}
+
 func (f *fields) user(k string, u User) {
 	if !u.Anonymous() {
 		f.key(k)
@@ -235,6 +242,18 @@ func (f *frame) upTo(field string, most uint64) uint64 {
 func (f *frame) small(field string, most uint32) int { return int(f.upTo(field, uint64(most))) }
 
 func (f *frame) count(field string) int { return f.small(field, math.MaxInt32) }
+
+func (f *frame) float(field string) float64 {
+	at := f.at
+	h, _ := f.next(field, kindFloat)
+	switch {
+	case f.err != nil:
+		return 0
+	case h.header == 5:
+		return float64(math.Float32frombits(binary.BigEndian.Uint32(f.b[at+1:])))
+	}
+	return math.Float64frombits(binary.BigEndian.Uint64(f.b[at+1:]))
+}
 
 func (f *frame) bool(field string) bool {
 	at := f.at

@@ -102,7 +102,7 @@ func (e *environment) showStep(t told, opens bool) error {
 	errs = append(errs,
 		e.say("  %s", t.Step),
 		e.say("    %s", e.paint(t.Code, faint)),
-		e.say("  %s %s", result, e.paint(fmt.Sprintf("(%d ms)", t.Took.Milliseconds()), faint)))
+		e.say("  %s %s", result, e.paint(fmt.Sprintf("(%.1f ms)", float64(t.Took.Microseconds())/1000), faint)))
 	return errors.Join(errs...)
 }
 

@@ -65,24 +65,28 @@ func readBounded(r io.Reader) ([]byte, error) {
 
 // input is a JSON text that is read strictly: one value, no key twice, no number that loses digits.
 type input struct {
-	name string
-	text []byte
-	dec  *json.Decoder
+	name  string
+	text  []byte
+	dec   *json.Decoder
+	start int // of the token read last
 }
 
 func (in *input) whole() (any, error) {
+	if len(bytes.TrimSpace(in.text)) == 0 {
+		return nil, in.wrong(0, "it is empty (leave --input out for a task without input)")
+	}
 	if at := invalidUTF8(in.text); at >= 0 {
 		return nil, in.wrong(at, "it is no UTF-8")
 	}
-	value, err := in.value(0)
-	if err != nil {
-		return nil, err
+	var all json.RawMessage
+	if err := json.Unmarshal(in.text, &all); err != nil {
+		at := len(in.text)
+		if wrong, ok := errors.AsType[*json.SyntaxError](err); ok && !strings.HasPrefix(wrong.Error(), "unexpected end") {
+			at = int(wrong.Offset) - 1
+		}
+		return nil, in.wrong(at, "%w", err)
 	}
-	after := int(in.dec.InputOffset())
-	if rest := bytes.TrimLeft(in.text[after:], " \t\r\n"); len(rest) > 0 {
-		return nil, in.wrong(len(in.text)-len(rest), "something follows the value")
-	}
-	return value, nil
+	return in.value(0)
 }
 
 func (in *input) value(depth int) (any, error) {
@@ -93,7 +97,7 @@ func (in *input) value(depth int) (any, error) {
 	switch v := token.(type) {
 	case json.Delim:
 		if depth == task.MaxDepth {
-			return nil, in.wrong(in.last(), "it is nested deeper than %d", task.MaxDepth)
+			return nil, in.wrong(in.start, "it is nested deeper than %d", task.MaxDepth)
 		}
 		if v == '[' {
 			return in.list(depth)
@@ -125,12 +129,9 @@ func (in *input) object(depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, ok := token.(string)
-		if !ok {
-			return nil, in.wrong(in.last(), "a key is a string")
-		}
+		key, _ := token.(string)
 		if _, twice := fields[key]; twice {
-			return nil, in.wrong(in.last(), "the key %s is there twice", task.Quote(key))
+			return nil, in.wrong(in.start, "the key %s is there twice", task.Quote(key))
 		}
 		if fields[key], err = in.value(depth + 1); err != nil {
 			return nil, err
@@ -148,36 +149,21 @@ func (in *input) number(text string) (any, error) {
 		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
 			return n, nil
 		}
-		return nil, in.wrong(in.last(), "the integer %s does not fit into 64 bits (write it as a string)", task.Quote(text))
+		return nil, in.wrong(in.start, "the integer %s does not fit into 64 bits (write it as a string)", task.Quote(text))
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(f, 0) {
-		return nil, in.wrong(in.last(), "the number %s is out of range", task.Quote(text))
+		return nil, in.wrong(in.start, "the number %s is out of range", task.Quote(text))
 	}
 	return f, nil
 }
 
+// token reads on and remembers where the token begins.
 func (in *input) token() (json.Token, error) {
-	token, err := in.dec.Token()
-	if err == nil {
-		return token, nil
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		if len(bytes.TrimSpace(in.text)) == 0 {
-			return nil, in.wrong(len(in.text), "it is empty (leave --input out for a task without input)")
-		}
-		return nil, in.wrong(len(in.text), "it ends early")
-	}
-	at := int(in.dec.InputOffset())
-	if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
-		at = max(int(wrong.Offset)-1, 0)
-		err = errors.New(wrong.Error())
-	}
-	return nil, in.wrong(at, "%w", err)
+	in.start = int(in.dec.InputOffset())
+	in.start += len(in.text[in.start:]) - len(bytes.TrimLeft(in.text[in.start:], " \t\r\n,:"))
+	return in.dec.Token()
 }
-
-// last is where the token that was read last ends.
-func (in *input) last() int { return max(int(in.dec.InputOffset())-1, 0) }
 
 func (in *input) wrong(at int, format string, args ...any) error {
 	before := in.text[:min(at, len(in.text))]

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,9 +15,9 @@ import (
 
 type jobLsCmd struct {
 	Queue  string        `arg:"" optional:"" help:"Name of the queue; all without it."`
-	State  string        `enum:",scheduled,pending,active,retrying" default:"" xor:"which" help:"Jobs in this state: scheduled, pending, active or retrying."`
-	Ended  bool          `xor:"which" help:"Outcomes instead of jobs that have not ended."`
-	Failed bool          `xor:"which" help:"Outcomes of failed jobs."`
+	State  string        `help:"Jobs in this state: scheduled, pending, active or retrying."`
+	Ended  bool          `help:"Outcomes instead of jobs that have not ended."`
+	Failed bool          `help:"Outcomes of failed jobs."`
 	Since  time.Duration `placeholder:"DURATION" help:"Of outcomes: those of the last so long, like 24h."`
 	Task   string        `help:"Jobs of this task."`
 	Object string        `placeholder:"PATH" help:"Jobs on this object and what lies under it."`
@@ -25,6 +27,13 @@ type jobLsCmd struct {
 
 // Validate is called by kong.
 func (c jobLsCmd) Validate() error {
+	states := []string{"", string(task.StateScheduled), string(task.StatePending), string(task.StateActive), string(task.StateRetrying)}
+	switch {
+	case !slices.Contains(states, c.State):
+		return fmt.Errorf("--state %s: it is one of%s (outcomes are shown with --ended)", task.Quote(c.State), strings.Join(states, " "))
+	case c.Ended && c.Failed, c.State != "" && (c.Ended || c.Failed):
+		return errors.New("--state, --ended and --failed: they contradict each other (give one)")
+	}
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit %d: it must not be negative (0 is no limit)", c.Limit)
 	}

@@ -39,7 +39,11 @@ func (c jobWaitCmd) Run(ctx context.Context, e *environment) error {
 
 func (t *terminal) outcome(o task.Outcome) error {
 	end := t.paint(string(o.End), endColour(string(o.End)))
-	if err := t.say("%s %s after %v", printable(o.ID), end, took(o)); err != nil {
+	after := ""
+	if !o.Started.IsZero() {
+		after = " after " + took(o).String()
+	}
+	if err := t.say("%s %s%s", printable(o.ID), end, after); err != nil {
 		return err
 	}
 	if why := summary(o); why != "" {

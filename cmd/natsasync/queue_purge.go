@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/natsasync/natsasync/producer"
 )
@@ -19,7 +20,7 @@ func (c queuePurgeCmd) Run(ctx context.Context, e *environment) error {
 		if err != nil {
 			return err
 		}
-		if err := s.confirm(c.Force, "Cancel the %d jobs of queue %q that have not started", n, c.Queue); err != nil {
+		if err := s.confirm(c.Force, "Cancel %s of queue %q that %s not started", jobs(n), c.Queue, have(n)); err != nil {
 			return err
 		}
 		cancelled, err := queue.Purge(ctx)
@@ -30,6 +31,20 @@ func (c queuePurgeCmd) Run(ctx context.Context, e *environment) error {
 			Queue     string `json:"queue"`
 			Cancelled int    `json:"cancelled"`
 		}{c.Queue, cancelled}
-		return s.result(view, func() error { return s.say("%d jobs of queue %s are cancelled", cancelled, c.Queue) })
+		return s.result(view, func() error { return s.say("%s of queue %s cancelled", jobs(cancelled), c.Queue) })
 	})
+}
+
+func jobs(n int) string {
+	if n == 1 {
+		return "1 job"
+	}
+	return strconv.Itoa(n) + " jobs"
+}
+
+func have(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
 }

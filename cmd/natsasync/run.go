@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Exit codes.
@@ -73,9 +72,6 @@ func (t *terminal) exitCode(err error) int {
 	}
 	if errors.Is(err, errSilent) {
 		return exitError
-	}
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = fmt.Errorf(`%w; run "natsasync init" first, or give the --namespace or --js-domain where it was run`, err)
 	}
 	t.complain(err)
 	if _, ok := errors.AsType[usageError](err); ok {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/nats-io/nats.go"
@@ -30,14 +32,25 @@ func (s *session) brief(ctx context.Context) (context.Context, context.CancelFun
 func (s *session) client(ctx context.Context) (*producer.Client, error) {
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
-	return producer.New(ctx, s.js, producer.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+	c, err := producer.New(ctx, s.js, producer.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+	return c, s.explain(err)
 }
 
 // broker is the layer under client, for what a client does not show.
 func (s *session) broker(ctx context.Context) (*stream.Broker, error) {
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
-	return stream.Open(ctx, s.js, stream.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+	b, err := stream.Open(ctx, s.js, stream.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+	return b, s.explain(err)
+}
+
+// explain says what to do about a namespace that is not there.
+func (s *session) explain(err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf(`namespace %q: it is not on this server, or not whole (run "natsasync init", or correct --server, --namespace or --js-domain): %w`,
+			s.connection.Namespace, jetstream.ErrStreamNotFound)
+	}
+	return err
 }
 
 func (e *environment) logger() *slog.Logger {

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+const (
+	queueName = "bench"
+	wideQuota = "wide"
+	wideSize  = 1000
+	window    = 512 // of what is published at once
+)
+
+// note is what a job takes: with user, object and the rest its envelope has some 300 bytes.
+type note struct{ Title, Body string }
+
+var (
+	noop  = task.Define[note, task.None]("bench.noop", task.InQueue(queueName))
+	input = note{Title: "minutes of the meeting", Body: "a hundred and some bytes stand for what a job usually carries: a few names, a number or two, a date"}
+	alice = task.User{Realm: "/plone/acl_users", ID: "alice"}
+)
+
+const object = task.Object("/plone/folder/document")
+
+// site is a server with the streams and lanes of natsasync, made by its own code for both sides.
+type site struct {
+	server *server
+	nc     *nats.Conn // for what is not measured
+	broker *stream.Broker
+	conns  []*nats.Conn
+	ended  int // jobs that have an outcome
+}
+
+func openSite(ctx context.Context, g *ground, synced bool) (*site, error) {
+	srv, err := startServer(g.dir, g.inproc, synced)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{server: srv}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *site) prepare(ctx context.Context) error {
+	js, err := s.connect()
+	if err != nil {
+		return err
+	}
+	s.nc = js.Conn()
+	if s.broker, err = stream.Open(ctx, js, stream.Config{Queues: []string{queueName}}); err != nil {
+		return err
+	}
+	return s.broker.SetQuota(ctx, queueName, wideQuota, wideSize)
+}
+
+// connect makes one more connection, closed with the site.
+func (s *site) connect() (jetstream.JetStream, error) {
+	nc, err := s.server.connect()
+	if err != nil {
+		return nil, err
+	}
+	s.conns = append(s.conns, nc)
+	return jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(window))
+}
+
+func (s *site) close() error {
+	for _, nc := range s.conns {
+		nc.Close()
+	}
+	return s.server.stop()
+}
+
+// message is a job as our producer publishes it.
+func (s *site) message(quota string) (*nats.Msg, error) {
+	e, err := noop.On(object, input, task.WithQuota(quota)).Spec().Seal(task.Sealing{
+		Installation: s.broker.Installation(), User: alice, Now: time.Now(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &nats.Msg{
+		Subject: s.broker.Job(e.Queue, e.Lane, e.User.Owner(), e.ID), Header: stream.JobHeader(e), Data: e.Encode(),
+	}, nil
+}
+
+func (s *site) messages(quota string, n int) ([]*nats.Msg, error) {
+	all := make([]*nats.Msg, n)
+	for i := range all {
+		m, err := s.message(quota)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = m
+	}
+	return all, nil
+}
+
+// fill queues n jobs, outside of what is measured.
+func (s *site) fill(quota string, n int) error {
+	slots := make(chan struct{}, window)
+	wrong := make(chan error, 1)
+	for range n {
+		m, err := s.message(quota)
+		if err != nil {
+			return err
+		}
+		slots <- struct{}{}
+		s.broker.PublishAsync(m, func(_ uint64, err error) {
+			<-slots
+			if err != nil {
+				select {
+				case wrong <- err:
+				default:
+				}
+			}
+		})
+	}
+	for range window {
+		slots <- struct{}{}
+	}
+	select {
+	case err := <-wrong:
+		return fmt.Errorf("fill the queue: %w", err)
+	default:
+		return nil
+	}
+}
+
+// empty waits until a lane holds nothing and nothing of it is out.
+func (s *site) empty(ctx context.Context, quota string) error {
+	for {
+		c, err := s.broker.JetStream().Consumer(ctx, s.broker.Jobs(), stream.Consumer(queueName, quota))
+		if err != nil {
+			return err
+		}
+		info := c.CachedInfo()
+		if info.NumPending == 0 && info.NumAckPending == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d jobs wait and %d are out: %w", info.NumPending, info.NumAckPending, context.Cause(ctx))
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// audit looks whether n more jobs have left an outcome each: a side that is fast because it leaves something out must
+// not win.
+func (s *site) audit(ctx context.Context, n int) error {
+	s.ended += n
+	outcomes, err := s.broker.JetStream().Stream(ctx, s.broker.Outcomes())
+	if err != nil {
+		return err
+	}
+	if got := outcomes.CachedInfo().State.Msgs; got != uint64(s.ended) {
+		return fmt.Errorf("%d jobs left %d records", s.ended, got)
+	}
+	return nil
+}

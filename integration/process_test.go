@@ -1,0 +1,213 @@
+package integration_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/consumer"
+	"github.com/natsasync/natsasync/embedded"
+	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/task"
+)
+
+// roleVariable holds, as JSON, what a process of this binary is to be.
+const roleVariable = "NATSASYNC_INTEGRATION_ROLE"
+
+// role is what a process does instead of running tests.
+type role struct {
+	Part        string // worker, server or producer
+	Name        string
+	URL         string
+	Dir         string // of the story
+	History     string
+	Queues      []string
+	Concurrency int
+	Store       string // of a server
+	Port        int
+	Jobs        int // that a producer commits
+}
+
+func (r role) play() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() { // the test holds the other end: a process does not outlive it
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(3)
+	}()
+	parts := map[string]func(context.Context) error{"worker": r.work, "server": r.serve, "producer": r.produce}
+	if err := parts[r.Part](ctx); err != nil {
+		fmt.Fprintln(os.Stderr, r.Part+":", err)
+		return 1
+	}
+	return 0
+}
+
+func (r role) work(ctx context.Context) error {
+	nc, err := dial(r.URL)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	h := &history{path: r.History}
+	w, err := consumer.New(ctx, js, newStory(h, r.Dir, r.Name).registry(), consumer.Config{
+		Queues: r.Queues, Concurrency: r.Concurrency, Trust: task.TrustBroker, Name: r.Name,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		<-w.Ready()
+		h.add(entry{Event: "ready", Name: r.Name, PID: os.Getpid()})
+	}()
+	return w.Run(ctx)
+}
+
+func (r role) serve(ctx context.Context) error {
+	srv, err := embedded.Start(embedded.Config{StoreDir: r.Store, NoSync: true, Port: r.Port})
+	if err != nil {
+		return err
+	}
+	(&history{path: r.History}).add(entry{Event: "ready", Name: srv.URL(), PID: os.Getpid()})
+	<-ctx.Done()
+	return srv.Shutdown(context.WithoutCancel(ctx))
+}
+
+func (r role) produce(ctx context.Context) error {
+	nc, err := dial(r.URL)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	c, err := producer.New(ctx, js, producer.Config{BindOnly: true})
+	if err != nil {
+		return err
+	}
+	tx := c.Begin()
+	for i := range r.Jobs {
+		if _, err := producer.Enqueue(task.WithUser(ctx, jane), tx, do(fmt.Sprint("staged ", i))); err != nil {
+			return err
+		}
+	}
+	return tx.Commit(ctx)
+}
+
+// process is one that a test has started.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed once it has ended
+
+	mu     sync.Mutex
+	stderr bytes.Buffer
+}
+
+// Write takes what the process says on its standard error.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.Write(b)
+}
+
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
+}
+
+// spawn starts a process that ends with the test at the latest.
+func spawn(t *testing.T, r role) *process {
+	t.Helper()
+	body, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), roleVariable+"="+string(body))
+	p.cmd.Stderr = p
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		_ = stdin.Close()
+		said := p.said()
+		if strings.Contains(said, "DATA RACE") || strings.Contains(said, "panic:") {
+			t.Errorf("the %s %s said:\n%s", r.Part, r.Name, said)
+		} else if t.Failed() && said != "" {
+			t.Logf("the %s %s said:\n%s", r.Part, r.Name, said)
+		}
+	})
+	return p
+}
+
+// kill is kill -9. It does not wait.
+func (p *process) kill() { _ = p.cmd.Process.Kill() }
+
+// gone waits until the process has ended.
+func (p *process) gone(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		t.Fatalf("the process does not end:\n%s", p.said())
+	}
+}
+
+// employ starts a worker as a process and waits until it takes jobs.
+func (c *cell) employ(name, url string, change ...func(*role)) *process {
+	c.t.Helper()
+	r := role{Part: "worker", Name: name, URL: url, Dir: c.dir, History: c.history.path}
+	for _, f := range change {
+		f(&r)
+	}
+	before := len(c.history.find(c.t, "ready", name))
+	p := spawn(c.t, r)
+	c.awaitReady(p, name, before+1)
+	return p
+}
+
+func (c *cell) awaitReady(p *process, name string, n int) {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(3 * time.Millisecond) {
+		if len(c.history.find(c.t, "ready", name)) >= n {
+			return
+		}
+		select {
+		case <-p.done:
+			c.t.Fatalf("%s ended before it was ready:\n%s", name, p.said())
+		default:
+		}
+	}
+	c.t.Fatalf("%s did not become ready:\n%s", name, p.said())
+}
