@@ -22,10 +22,31 @@ type laps struct {
 	ran         atomic.Int64
 	first, last time.Time // when the first and the wanted one started
 	done        chan struct{}
+	failed      chan error // of capacity 1
 }
 
 func newLaps(quota string, want int) *laps {
-	return &laps{quota: quota, want: int64(want), done: make(chan struct{})}
+	return &laps{quota: quota, want: int64(want), done: make(chan struct{}), failed: make(chan error, 1)}
+}
+
+// fail keeps the first thing that went wrong: the measurement is void.
+func (l *laps) fail(err error) {
+	if err == nil {
+		return
+	}
+	select {
+	case l.failed <- err:
+	default:
+	}
+}
+
+func (l *laps) err() error {
+	select {
+	case err := <-l.failed:
+		return err
+	default:
+		return nil
+	}
 }
 
 func (l *laps) lap() {
@@ -78,6 +99,8 @@ func (s *site) drain(ctx context.Context, by side, quota string, want int, all b
 func (s *site) finish(ctx context.Context, l *laps, all bool) error {
 	select {
 	case <-l.done:
+	case err := <-l.failed:
+		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%d of %d jobs have run: %w", l.ran.Load(), l.want, context.Cause(ctx))
 	}

@@ -48,7 +48,7 @@ func (c *runCmd) Validate() error {
 	return nil
 }
 
-var errMissed = errors.New("bench: a target is missed")
+var errMissed = errors.New("a target is missed")
 
 // Run measures and prints.
 func (c *runCmd) Run(ctx context.Context) error {
@@ -67,7 +67,7 @@ func (c *runCmd) Run(ctx context.Context) error {
 	for _, m := range chosen {
 		r, err := m.compare(ctx, rounds)
 		if err != nil {
-			return fmt.Errorf("bench: %s: %w", m.name, err)
+			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		if err := out.line(r); err != nil {
 			return err

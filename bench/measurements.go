@@ -86,8 +86,12 @@ func (g *ground) measurements() []measurement {
 			ours: g.queueing(ourQueue, g.queue), reference: g.queueing(rawQueue, g.queue),
 		},
 		{
-			name: "queue-bulk", what: "queue in bulk", unit: "jobs/s", target: atLeast(0.6, ""), against: "js.PublishAsync, window 512",
+			name: "queue-bulk", what: "queue in bulk", unit: "jobs/s", target: atLeast(0.6, ""), against: "raw, window 512, own reply handler",
 			ours: g.queueing(ourBulk, g.bulk), reference: g.queueing(rawBulk, g.bulk),
+		},
+		{
+			name: "queue-bulk-library", what: "queue in bulk", unit: "jobs/s", target: atLeast(0.6, ""), against: "js.PublishAsync, window 512",
+			ours: g.queueing(ourBulk, g.bulk), reference: g.queueing(libraryBulk, g.bulk),
 		},
 		{
 			name: "round-trip", what: "round trip, idle, p50", unit: "µs", target: atMost(1.4), against: raw,
@@ -127,7 +131,7 @@ func choose(all []measurement, only []string) ([]measurement, error) {
 	for _, name := range only {
 		i := slices.IndexFunc(all, func(m measurement) bool { return m.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("bench: only %q: there is no such measurement (there are %s)", name, names())
+			return nil, fmt.Errorf("only %q: there is no such measurement (there are %s)", name, names())
 		}
 		chosen = append(chosen, all[i])
 	}

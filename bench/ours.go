@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -100,7 +101,7 @@ func ourTrips(ctx context.Context, s *site, n int) (float64, error) {
 	}
 	c, ctx, err := s.client(ctx)
 	if err != nil {
-		return 0, err
+		return 0, errors.Join(err, stop())
 	}
 	p50, err := trips(n, func() error {
 		job, err := producer.Enqueue(ctx, c, noop.On(object, input))
@@ -112,8 +113,5 @@ func ourTrips(ctx context.Context, s *site, n int) (float64, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return p50, stop()
+	return p50, errors.Join(err, stop())
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 
@@ -38,7 +37,6 @@ type rawWorker struct {
 	subs    []*nats.Subscription
 	jobs    [rawRing]rawJob
 	next    int // number of the next job
-	wrong   atomic.Pointer[error]
 }
 
 type rawJob struct{ ack, fence, name string }
@@ -103,18 +101,10 @@ func (w *rawWorker) stop() error {
 	}
 	close(w.quit)
 	<-w.ended
-	if err := w.wrong.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return w.laps.err()
 }
 
-// fail keeps the first thing that went wrong; the measurement is void.
-func (w *rawWorker) fail(err error) {
-	if err != nil {
-		w.wrong.CompareAndSwap(nil, &err)
-	}
-}
+func (w *rawWorker) fail(err error) { w.laps.fail(err) }
 
 func (w *rawWorker) ask(n int) error {
 	return w.nc.PublishRequest(w.pull, w.inbox+".job", []byte(`{"expires":300000000000,"batch":`+strconv.Itoa(n)+`}`))

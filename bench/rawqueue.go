@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,8 +50,8 @@ func rawQueue(ctx context.Context, s *site, n int) (float64, error) {
 	return float64(n) / time.Since(began).Seconds(), nil
 }
 
-// rawBulk publishes n jobs, a window of them at once, and returns how many a second.
-func rawBulk(ctx context.Context, s *site, n int) (float64, error) {
+// libraryBulk publishes n jobs as nats.go does it, a window of them at once, and returns how many a second.
+func libraryBulk(ctx context.Context, s *site, n int) (float64, error) {
 	js, err := s.connect()
 	if err != nil {
 		return 0, err
@@ -70,14 +72,66 @@ func rawBulk(ctx context.Context, s *site, n int) (float64, error) {
 		return 0, context.Cause(ctx)
 	}
 	rate := float64(n) / time.Since(began).Seconds()
-	info, err := js.Stream(ctx, s.broker.Jobs())
+	return rate, s.holds(ctx, n)
+}
+
+// rawBulk is the same with a handler of its own for the answers, in place of a future for each.
+func rawBulk(ctx context.Context, s *site, n int) (float64, error) {
+	js, err := s.connect()
 	if err != nil {
 		return 0, err
 	}
-	if got, want := info.CachedInfo().State.Msgs, uint64(n+1); got != want { // the keel is one
-		return 0, fmt.Errorf("%d messages are stored, want %d", got, want)
+	all, err := s.messages(task.DefaultQuota, n)
+	if err != nil {
+		return 0, err
 	}
-	return rate, nil
+	nc, slots := js.Conn(), make(chan struct{}, window)
+	inbox := nats.NewInbox()
+	sub, err := nc.Subscribe(inbox, func(m *nats.Msg) {
+		if bytes.Contains(m.Data, []byte(`"seq":`)) && !bytes.Contains(m.Data, []byte(`"error"`)) {
+			<-slots // a refused one keeps its place, and the end is never reached
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	place := func() error {
+		select {
+		case slots <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("answers are missing: %w", context.Cause(ctx))
+		}
+	}
+	for _, m := range all {
+		if err := place(); err != nil {
+			return 0, err
+		}
+		m.Reply = inbox
+		if err := nc.PublishMsg(m); err != nil {
+			return 0, err
+		}
+	}
+	for range window {
+		if err := place(); err != nil {
+			return 0, err
+		}
+	}
+	rate := float64(n) / time.Since(began).Seconds()
+	return rate, errors.Join(sub.Unsubscribe(), s.holds(ctx, n))
+}
+
+// holds is an error unless n jobs are stored, beside the keel.
+func (s *site) holds(ctx context.Context, n int) error {
+	jobs, err := s.broker.JetStream().Stream(ctx, s.broker.Jobs())
+	if err != nil {
+		return err
+	}
+	if got := jobs.CachedInfo().State.Msgs; got != uint64(n+1) {
+		return fmt.Errorf("%d messages are stored, want %d", got, n+1)
+	}
+	return nil
 }
 
 // rawTrips publishes n jobs on an idle system, waits for each outcome on the subject on which the server repeats it,
@@ -89,7 +143,7 @@ func rawTrips(ctx context.Context, s *site, n int) (float64, error) {
 	}
 	js, err := s.connect()
 	if err != nil {
-		return 0, err
+		return 0, errors.Join(err, stop())
 	}
 	b, nc := s.broker, js.Conn()
 	p50, err := trips(n, func() error {
@@ -108,15 +162,12 @@ func rawTrips(ctx context.Context, s *site, n int) (float64, error) {
 		if _, err := sub.NextMsgWithContext(ctx); err != nil {
 			return err
 		}
-		if err := sub.Unsubscribe(); err != nil {
+		if err := readLast(ctx, nc, b, b.Fence(queueName, owner, id)); err != nil {
 			return err
 		}
-		return readLast(ctx, nc, b, b.Fence(queueName, owner, id))
+		return sub.Unsubscribe()
 	})
-	if err != nil {
-		return 0, err
-	}
-	return p50, stop()
+	return p50, errors.Join(err, stop())
 }
 
 func readLast(ctx context.Context, nc *nats.Conn, b *stream.Broker, filter string) error {

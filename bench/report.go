@@ -100,7 +100,7 @@ func (p *report) head(g *ground, rounds int) {
 func (p *report) line(r *result) error {
 	if p.asJSON {
 		if err := json.NewEncoder(p.w).Encode(r); err != nil {
-			return fmt.Errorf("bench: print: %w", err)
+			return fmt.Errorf("print: %w", err)
 		}
 		return nil
 	}
@@ -116,7 +116,7 @@ func (p *report) line(r *result) error {
 		r.Name, thousands(r.Ours), thousands(r.Reference), r.Unit, r.Ratio,
 		fmt.Sprintf("%.2f–%.2f", slices.Min(r.Ratios), slices.Max(r.Ratios)), r.Target, verdict, r.What, r.Against, r.Sync, spread)
 	if err != nil {
-		return fmt.Errorf("bench: print: %w", err)
+		return fmt.Errorf("print: %w", err)
 	}
 	return nil
 }

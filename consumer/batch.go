@@ -165,7 +165,7 @@ func (d *delivery) outcomesOf(ids []string) (map[string]*task.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.count == 1 && d.claim.Interruptions == 0 && len(ended) == 0 {
+	if d.deliveries() == 1 && d.claim.Interruptions == 0 && len(ended) == 0 {
 		return ended, nil
 	}
 	for _, id := range ids {

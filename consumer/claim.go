@@ -58,13 +58,15 @@ func (d *delivery) takeOver() bool {
 // open pull may receive the redelivery too, so a number alone tells which is the newer;
 // a server that was killed takes its numbers back, and then the one in hand is.
 func (d *delivery) older(c *task.Claim) bool {
-	mine := d.from.created.Truncate(time.Microsecond)
+	d.mu.Lock()
+	mine, number := d.created.Truncate(time.Microsecond), d.number
+	d.mu.Unlock()
 	switch theirs := c.Created; {
 	case theirs.Before(mine):
 		return false
 	case theirs.After(mine):
 		return true
-	case c.Delivery <= d.number:
+	case c.Delivery <= number:
 		return false
 	}
 	ctx, done := d.bookkeeping()

@@ -61,13 +61,13 @@ func (d *delivery) awaitContinued(env, next *task.Envelope, body []byte, queues 
 func (d *delivery) runLateCallback() {
 	rec, err := d.preceding(d.env)
 	if err != nil {
-		d.giveBack(unavailablePause(d.count), "read the outcome that it follows", err)
+		d.giveBack(unavailablePause(d.deliveries()), "read the outcome that it follows", err)
 		return
 	}
 	if rec == nil {
 		there, err := d.isQueued(d.env.After)
 		if err != nil {
-			d.giveBack(unavailablePause(d.count), "look for the job that it follows", err)
+			d.giveBack(unavailablePause(d.deliveries()), "look for the job that it follows", err)
 			return
 		}
 		if !there {

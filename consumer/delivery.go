@@ -18,13 +18,15 @@ import (
 // delivery is one message that this worker was handed, from its receipt until it is
 // acked, given back, or lost to another worker.
 type delivery struct {
-	w      *Worker
-	from   *puller
-	at     stream.Subject
-	fence  string
-	stored time.Time // by the server
-	last   *stream.Message
-	unsure bool // the look failed
+	w       *Worker
+	from    *puller
+	subject string
+	data    []byte
+	at      stream.Subject
+	fence   string
+	stored  time.Time // by the server
+	last    *stream.Message
+	unsure  bool // the look failed
 
 	env *task.Envelope
 	ctx context.Context // of the handlers; its cause says why it ended
@@ -45,14 +47,20 @@ type delivery struct {
 	recorded atomic.Bool // our outcome stands
 }
 
+// deliveries is how often the job was delivered, as far as this worker knows.
+func (d *delivery) deliveries() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.count
+}
+
 // key tells deliveries apart that this worker handles at once.
-func (d *delivery) key() string { return d.msg.Subject }
+func (d *delivery) key() string { return d.subject }
 
 // handle does all there is to do with a delivery. It runs in a goroutine of its own and
 // returns when the job is settled or on its way to be.
 func (d *delivery) handle() {
-	d.ctx, d.end = context.WithCancelCause(d.w.work)
-	env, err := task.DecodeEnvelope(d.msg.Data)
+	env, err := task.DecodeEnvelope(d.data)
 	switch {
 	case err != nil && task.WireCode(err) == "version" && d.at.ID != "":
 		d.unknown(task.Quote("a later version"), err)
@@ -71,15 +79,17 @@ func (d *delivery) handle() {
 		return
 	}
 	s := d.w.broker.ReadStanding(d.last)
-	if d.unsure || s.Seq > 0 || d.count > 1 {
+	if d.unsure || s.Seq > 0 || d.deliveries() > 1 {
 		if s, err = d.standing(); err != nil {
-			d.giveBack(unavailablePause(d.count), "read its last record", err)
+			d.giveBack(unavailablePause(d.deliveries()), "read its last record", err)
 			return
 		}
 	}
 	d.setSeq(s.Seq)
 	d.claim = s.Claim
 	switch {
+	case d.isLost() != nil: // while the look took its time
+		d.leave(nil)
 	case s.Record != nil:
 		d.recorded.Store(true)
 		d.finish(s.Record)
@@ -101,7 +111,7 @@ func (d *delivery) start() {
 	if d.expired() {
 		return
 	}
-	if d.claim != nil || d.count > 1 {
+	if d.claim != nil || d.deliveries() > 1 {
 		if !d.takeOver() {
 			return
 		}
@@ -195,10 +205,14 @@ func (d *delivery) ack() { d.leave([]byte("+ACK")) }
 // back gives the job back for after a pause.
 func (d *delivery) back(after time.Duration) { d.leave(nakBody(after)) }
 
-// leave ends the delivery; an answer of nil leaves the message to whoever has it now.
+// leave ends the delivery; an answer of nil leaves the message to whoever has it now,
+// and so does a lost lease.
 func (d *delivery) leave(answer []byte) {
 	d.mu.Lock()
 	msg, slot, place := d.msg, d.slot, d.place
+	if d.lease.lost != nil {
+		answer = nil
+	}
 	d.slot, d.place = false, false
 	d.mu.Unlock()
 	if answer != nil {
@@ -272,17 +286,17 @@ func (d *delivery) takePlace() bool {
 // reject puts bytes aside that cannot be read or that are not where they may be. They
 // never block a lane.
 func (d *delivery) reject(code string, why error) {
-	d.w.log.Warn("a message is put aside", "code", code, "err", why, "subject", task.Quote(d.msg.Subject), "seq", d.message)
-	m := &nats.Msg{Subject: d.w.broker.RejectedSubject(code), Data: d.msg.Data, Header: nats.Header{
+	d.w.log.Warn("a message is put aside", "code", code, "err", why, "subject", task.Quote(d.subject), "seq", d.message)
+	m := &nats.Msg{Subject: d.w.broker.RejectedSubject(code), Data: d.data, Header: nats.Header{
 		"Async-Code":     {code},
 		"Async-Reason":   {task.Quote(why.Error())},
-		"Async-Subject":  {d.msg.Subject},
+		"Async-Subject":  {d.subject},
 		"Async-Sequence": {fmt.Sprint(d.message)},
 	}}
 	ctx, done := d.bookkeeping()
 	defer done()
 	if _, err := d.w.broker.Publish(ctx, m); err != nil {
-		d.giveBack(unavailablePause(d.count), "put it aside", err)
+		d.giveBack(unavailablePause(d.deliveries()), "put it aside", err)
 		return
 	}
 	d.ack()

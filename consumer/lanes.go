@@ -151,14 +151,15 @@ func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, pulling
 		p.stop()
 		delete(w.lanes, name)
 	}
+	scarce := w.cfg.Concurrency < len(want)
 	start := func(p *puller) {
 		w.lanes[p.consumer] = p
+		p.scarce.Store(scarce && p.stream == w.broker.Jobs())
 		pulling.Go(func() { p.run(ctx) })
 	}
 	if _, there := w.lanes[stream.DueConsumer]; !there {
 		start(newDuePuller(w, nudge))
 	}
-	scarce := w.cfg.Concurrency < len(want)
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if _, there := w.lanes[name]; !there {
 			start(newLanePuller(w, want[name], nudge))

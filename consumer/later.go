@@ -13,13 +13,13 @@ import (
 // schedule brings it back at the time named; one that has passed means at once.
 func (d *delivery) putOff(until time.Time) {
 	b := d.w.broker
-	m := &nats.Msg{Subject: b.LaterJob(d.at.Queue, d.at.Owner, d.at.ID), Data: d.msg.Data, Header: stream.JobHeader(d.env)}
+	m := &nats.Msg{Subject: b.LaterJob(d.at.Queue, d.at.Owner, d.at.ID), Data: d.data, Header: stream.JobHeader(d.env)}
 	m.Header["Nats-Schedule"] = []string{"@at " + until.UTC().Format(time.RFC3339Nano)}
 	m.Header["Nats-Schedule-Target"] = []string{b.DueJob(d.at.Queue, d.at.Owner, d.at.ID)}
 	ctx, done := d.bookkeeping()
 	defer done()
 	if _, err := b.Publish(ctx, m); err != nil {
-		d.giveBack(unavailablePause(d.count), "put it off", err)
+		d.giveBack(unavailablePause(d.deliveries()), "put it off", err)
 		return
 	}
 	d.ack()
@@ -30,7 +30,7 @@ func (d *delivery) putOff(until time.Time) {
 func (d *delivery) moveDue() {
 	s, err := d.standing()
 	if err != nil {
-		d.giveBack(unavailablePause(d.count), "read its last record", err)
+		d.giveBack(unavailablePause(d.deliveries()), "read its last record", err)
 		return
 	}
 	if s.Record != nil {
@@ -39,14 +39,14 @@ func (d *delivery) moveDue() {
 	}
 	ctx, done := d.bookkeeping()
 	defer done()
-	m := &nats.Msg{Subject: d.w.broker.Job(d.at.Queue, d.env.Lane, d.at.Owner, d.at.ID), Data: d.msg.Data, Header: stream.JobHeader(d.env)}
+	m := &nats.Msg{Subject: d.w.broker.Job(d.at.Queue, d.env.Lane, d.at.Owner, d.at.ID), Data: d.data, Header: stream.JobHeader(d.env)}
 	switch _, err := d.w.broker.Publish(ctx, m); {
 	case err == nil:
 		d.ack()
 	case errors.Is(err, stream.ErrExists):
-		d.back(min(time.Duration(d.count)*100*time.Millisecond, 5*time.Second))
+		d.back(min(time.Duration(d.deliveries())*100*time.Millisecond, 5*time.Second))
 	default:
-		d.giveBack(unavailablePause(d.count), "move it to its lane", err)
+		d.giveBack(unavailablePause(d.deliveries()), "move it to its lane", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -74,14 +75,16 @@ func (w *Worker) receive(p *puller, m *nats.Msg) *delivery {
 		at, ok = w.broker.ParseLater(m.Subject)
 	}
 	d := &delivery{
-		w: w, from: p, msg: m, at: at, slot: true, stored: meta.Timestamp, fence: w.broker.Fence(at.Queue, at.Owner, at.ID),
+		w: w, from: p, subject: m.Subject, data: m.Data, msg: m, at: at, slot: true, stored: meta.Timestamp, fence: w.broker.Fence(at.Queue, at.Owner, at.ID),
 		created: p.created, message: meta.Sequence.Stream, number: meta.Sequence.Consumer, count: meta.NumDelivered,
 	}
 	if !ok {
 		d.fence = m.Subject
 	}
+	d.ctx, d.end = context.WithCancelCause(w.work)
 	d.lease.confirmed = time.Now()
 	if !w.enter(d) {
+		d.end(errSettled)
 		p.finished()
 		p.slots.give(1)
 		return nil

@@ -22,10 +22,12 @@ const (
 	lookMost      = 256
 )
 
-// puller asks one consumer for messages. It never asks for more than it holds slots
-// for: a lane that idles keeps one standing pull, and one that delivers asks for its
-// share of the free slots at once, without waiting for messages to come. A worker with
-// fewer slots than lanes has no standing pulls: its lanes take turns with the slots.
+// puller asks one consumer for messages. A lane that delivers asks for its share of the
+// free slots at once, without waiting for messages to come, and holds them meanwhile. One
+// that idles keeps one standing pull while the worker has a free slot, and holds none for
+// it, or lanes with nothing to do would keep slots from those that have; what comes when
+// the last slot is gone goes back unstarted. A worker with fewer slots than lanes has no
+// standing pulls: its lanes take turns with the slots.
 type puller struct {
 	w        *Worker
 	stream   string
@@ -53,11 +55,12 @@ type puller struct {
 	batch   []*nats.Msg
 }
 
-// ask is a pull request; left is how many messages, and slots, it may still bring.
+// ask is a pull request; left is how many messages it may still bring.
 type ask struct {
 	sub   *nats.Subscription
 	inbox string
 	left  int
+	held  bool // slots are held for what it may bring
 	until time.Time
 }
 
@@ -103,8 +106,8 @@ func (p *puller) run(ctx context.Context) {
 	defer pause.Stop()
 	for {
 		p.refill()
-		if wait := time.Until(p.notFor); wait > 0 {
-			pause.Reset(wait)
+		if !p.notFor.IsZero() {
+			pause.Reset(time.Until(p.notFor))
 		}
 		var free chan<- struct{}
 		if len(p.batch) > 0 {
@@ -126,6 +129,7 @@ func (p *puller) run(ctx context.Context) {
 			p.w.lookUp(p, batch)
 		case <-p.hunger.wake:
 		case <-pause.C:
+			p.notFor = time.Time{}
 		case now := <-tick.C:
 			p.expire(now)
 		case <-status:
@@ -174,14 +178,13 @@ func (p *puller) receive(m *nats.Msg) {
 		return
 	}
 	a.until = time.Now().Add(pullSilence)
-	switch {
-	case a.left > 0:
-		a.left--
-	case p.slots.take(1, nil) == 0:
+	held := a.held && a.left > 0
+	a.left = max(a.left-1, 0)
+	p.drained, p.idle = false, 0
+	if !held && p.slots.take(1, p.hunger) == 0 {
 		p.w.nak(m, 0)
 		return
 	}
-	p.drained, p.idle = false, 0
 	p.out.Add(1)
 	p.batch = append(p.batch, m)
 }
@@ -225,7 +228,9 @@ func (p *puller) trouble(why string) {
 }
 
 func (p *puller) end(a *ask) {
-	p.slots.give(a.left)
+	if a.held {
+		p.slots.give(a.left)
+	}
 	a.left = 0
 }
 
@@ -256,7 +261,7 @@ func (p *puller) refill() {
 			}
 		}
 	}
-	if asked == 0 && p.slots.take(1, p.hunger) == 1 {
+	if asked == 0 && p.slots.any(p.hunger) {
 		p.ask(standing, 1, false, pullExpires)
 	}
 }
@@ -307,7 +312,7 @@ func (p *puller) refillScarce() {
 
 func (p *puller) ask(a *ask, n int, noWait bool, expires time.Duration) {
 	body := pullRequest(n, noWait, expires)
-	a.left = n
+	a.left, a.held = n, noWait
 	a.until = time.Now().Add(burstPatience + expires)
 	if !noWait {
 		a.until = time.Now().Add(pullSilence)
@@ -335,14 +340,18 @@ func pullRequest(n int, noWait bool, expires time.Duration) []byte {
 	return body
 }
 
-// close takes back the pulls and gives back what has not been started.
+// close takes back the pulls and gives back what has not been started, also what the
+// server sent before it heard of it: that would keep its lane until its lease is over.
 func (p *puller) close() {
 	for i := range p.asks {
 		a := &p.asks[i]
 		if a.sub != nil {
-			_ = a.sub.Unsubscribe()
+			_ = a.sub.Drain()
 		}
 		p.end(a)
+	}
+	if nc := p.w.broker.Conn(); nc.IsConnected() {
+		_ = nc.FlushTimeout(2 * time.Second)
 	}
 	p.slots.leave(p.hunger)
 	for _, m := range p.batch {

@@ -79,7 +79,7 @@ func (d *delivery) complete(env *task.Envelope, rec *task.Record) bool {
 	}
 	rec.Callbacks = len(env.Callbacks) > 0 && len(matching(env, rec.End)) > 0
 	if rec.End == task.Failed && task.Whole(env.ID) {
-		rec.Envelope = d.msg.Data
+		rec.Envelope = d.data
 	}
 	return rec.Callbacks || len(rec.Queues) > 0
 }

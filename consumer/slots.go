@@ -31,11 +31,29 @@ func (s *slots) take(most int, h *hunger) int {
 	defer s.mu.Unlock()
 	n := max(min(most, s.free), 0)
 	s.free -= n
-	if n == 0 && h != nil && !h.waiting {
+	if n == 0 {
+		s.starve(h)
+	}
+	return n
+}
+
+// any says whether a slot is free, without taking it. If none is, the asker is woken
+// when there may be some.
+func (s *slots) any(h *hunger) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free > 0 {
+		return true
+	}
+	s.starve(h)
+	return false
+}
+
+func (s *slots) starve(h *hunger) {
+	if h != nil && !h.waiting {
 		h.waiting = true
 		s.hungry = append(s.hungry, h)
 	}
-	return n
 }
 
 // share is how many slots one of the hungry may take without starving the others.

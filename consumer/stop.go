@@ -54,7 +54,7 @@ func (d *delivery) stopUnavailable(err error) *stop {
 				return
 			}
 		}
-		d.giveBack(unavailablePause(d.count), "look up its user or object", err)
+		d.giveBack(unavailablePause(d.deliveries()), "look up its user or object", err)
 	}}
 }
 

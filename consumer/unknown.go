@@ -46,7 +46,7 @@ func (d *delivery) unknown(name string, why error) {
 		d.w.log.Warn("a job is left to a worker that knows its task", "id", d.at.ID, "queue", d.at.Queue, "task", name, "grace", d.w.cfg.UnknownGrace)
 	}
 	if time.Since(c.Seen) < d.w.cfg.UnknownGrace {
-		d.back(min(time.Duration(d.count)*200*time.Millisecond, 5*time.Second, d.w.cfg.UnknownGrace))
+		d.back(min(time.Duration(d.deliveries())*200*time.Millisecond, 5*time.Second, d.w.cfg.UnknownGrace))
 		return
 	}
 	if d.env == nil || d.env.Task == "" {

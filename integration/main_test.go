@@ -26,6 +26,9 @@ import (
 // The tests wait for leases more than they work, so more of them than there are cores
 // run at once.
 func TestMain(m *testing.M) {
+	if code, played := playGuideWorker(); played {
+		os.Exit(code)
+	}
 	if as := os.Getenv(roleVariable); as != "" {
 		var r role
 		if err := json.Unmarshal([]byte(as), &r); err != nil {
@@ -49,8 +52,9 @@ const (
 )
 
 var (
-	jane  = task.User{Realm: "/site/users", ID: "jane"}
-	quiet = slog.New(slog.DiscardHandler)
+	jane    = task.User{Realm: "/site/users", ID: "jane"}
+	quiet   = slog.New(slog.DiscardHandler)
+	trusted = task.TrustBroker
 )
 
 // cell is a server of its own with a producer, and a directory where handlers write
@@ -109,7 +113,7 @@ func (c *cell) dial(url string) *nats.Conn {
 // dial connects as a service would that wants to outlive its servers.
 func dial(url string) (*nats.Conn, error) {
 	return nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
-		nats.ReconnectJitter(20*time.Millisecond, 20*time.Millisecond), nats.Timeout(10*time.Second))
+		nats.ReconnectJitter(20*time.Millisecond, 20*time.Millisecond), nats.IgnoreDiscoveredServers())
 }
 
 func jetStreamOf(t *testing.T, nc *nats.Conn) jetstream.JetStream {

@@ -29,7 +29,7 @@ const roleVariable = "NATSASYNC_INTEGRATION_ROLE"
 
 // role is what a process does instead of running tests.
 type role struct {
-	Part        string // worker, server or producer
+	Part        string // worker, server, producer or handler
 	Name        string
 	URL         string
 	Dir         string // of the story
@@ -48,7 +48,7 @@ func (r role) play() int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)
 	}()
-	parts := map[string]func(context.Context) error{"worker": r.work, "server": r.serve, "producer": r.produce}
+	parts := map[string]func(context.Context) error{"worker": r.work, "server": r.serve, "producer": r.produce, "handler": r.handle}
 	if err := parts[r.Part](ctx); err != nil {
 		fmt.Fprintln(os.Stderr, r.Part+":", err)
 		return 1
@@ -56,20 +56,25 @@ func (r role) play() int {
 	return 0
 }
 
-func (r role) work(ctx context.Context) error {
+func (r role) connect() (jetstream.JetStream, func(), error) {
 	nc, err := dial(r.URL)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer nc.Close()
 	js, err := jetstream.New(nc)
+	return js, nc.Close, err
+}
+
+func (r role) work(ctx context.Context) error {
+	js, done, err := r.connect()
 	if err != nil {
 		return err
 	}
+	defer done()
 	h := &history{path: r.History}
 	w, err := consumer.New(ctx, js, newStory(h, r.Dir, r.Name).registry(), consumer.Config{
 		Queues: r.Queues, Concurrency: r.Concurrency, Trust: task.TrustBroker, Name: r.Name,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
 	if err != nil {
 		return err
@@ -92,15 +97,11 @@ func (r role) serve(ctx context.Context) error {
 }
 
 func (r role) produce(ctx context.Context) error {
-	nc, err := dial(r.URL)
+	js, done, err := r.connect()
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
+	defer done()
 	c, err := producer.New(ctx, js, producer.Config{BindOnly: true})
 	if err != nil {
 		return err
@@ -210,4 +211,15 @@ func (c *cell) awaitReady(p *process, name string, n int) {
 		}
 	}
 	c.t.Fatalf("%s did not become ready:\n%s", name, p.said())
+}
+
+// awaitSaid waits until the process has said something on its standard error.
+func (p *process) awaitSaid(t *testing.T, what string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(3 * time.Millisecond) {
+		if strings.Contains(p.said(), what) {
+			return
+		}
+	}
+	t.Errorf("the process did not say %q:\n%s", what, p.said())
 }

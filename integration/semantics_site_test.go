@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/natsasync/natsasync/consumer"
 	"github.com/natsasync/natsasync/embedded/embeddedtest"
+	"github.com/natsasync/natsasync/hooks"
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
@@ -205,6 +208,8 @@ func (s *site) door(name string, opts ...task.Option) *door {
 			return in, nil
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
+		case <-s.t.Context().Done():
+			return "", errors.New("the test is over")
 		}
 	})
 	return d
@@ -223,9 +228,9 @@ func (s *site) broken(name string) task.Definition[string, string] {
 
 // doomed runs a worker on a line of its own: cutting the line for good is a kill, cutting
 // it for a while is a paused process or a pulled cable.
-func (s *site) doomed(reg *registry.Registry, cfg consumer.Config) *line {
+func (s *site) doomed(reg *registry.Registry, cfg consumer.Config) *tether {
 	s.t.Helper()
-	l := &line{srv: s.Server.Server(), mended: make(chan struct{})}
+	l := &tether{srv: s.Server.Server(), mended: make(chan struct{})}
 	close(l.mended)
 	js, err := jetstream.New(s.Connect(nats.InProcessServer(l), nats.ReconnectWait(20*time.Millisecond), nats.MaxReconnects(-1)))
 	s.must(err)
@@ -251,8 +256,8 @@ func (s *site) doomed(reg *registry.Registry, cfg consumer.Config) *line {
 	return l
 }
 
-// line is what connects a worker with the server.
-type line struct {
+// tether is what connects a worker with the server.
+type tether struct {
 	srv  *server.Server
 	kill func()
 
@@ -260,30 +265,30 @@ type line struct {
 	mended chan struct{} // closed while the line is whole
 }
 
-// InProcessConn makes line a server to connect to.
-func (l *line) InProcessConn() (net.Conn, error) {
+// InProcessConn makes tether a server to connect to.
+func (l *tether) InProcessConn() (net.Conn, error) {
 	<-l.whole()
 	c, err := l.srv.InProcessConn()
 	if err != nil {
 		return nil, err
 	}
-	return &cable{Conn: c, line: l, closed: make(chan struct{})}, nil
+	return &cable{Conn: c, tether: l, closed: make(chan struct{})}, nil
 }
 
-func (l *line) whole() <-chan struct{} {
+func (l *tether) whole() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mended
 }
 
 // cut holds back all that either side says.
-func (l *line) cut() {
+func (l *tether) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mended = make(chan struct{})
 }
 
-func (l *line) mend() {
+func (l *tether) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -293,16 +298,20 @@ func (l *line) mend() {
 	}
 }
 
+// cable buffers what is written while it is cut, as a kernel does.
 type cable struct {
 	net.Conn
-	line   *line
+	tether *tether
 	once   sync.Once
 	closed chan struct{}
+
+	mu   sync.Mutex
+	held []byte
 }
 
 func (c *cable) wait() {
 	select {
-	case <-c.line.whole():
+	case <-c.tether.whole():
 	case <-c.closed:
 	}
 }
@@ -314,11 +323,96 @@ func (c *cable) Read(b []byte) (int, error) {
 }
 
 func (c *cable) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.tether.whole():
+		if len(c.held) == 0 {
+			return c.Conn.Write(b)
+		}
+	default:
+	}
+	if len(c.held) == 0 {
+		go c.release()
+	}
+	c.held = append(c.held, b...)
+	return len(b), nil
+}
+
+func (c *cable) release() {
 	c.wait()
-	return c.Conn.Write(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, _ = c.Conn.Write(c.held)
+	c.held = nil
 }
 
 func (c *cable) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	return c.Conn.Close()
+}
+
+var quietly = slog.New(slog.DiscardHandler)
+
+func (s *site) broker() *stream.Broker {
+	s.t.Helper()
+	b, err := stream.Open(s.ctx, s.JS, stream.Config{BindOnly: true})
+	s.must(err)
+	return b
+}
+
+// claims returns the claims of a job of editor's in the queue default, oldest first.
+func (s *site) claims(id string) (all []*task.Claim) {
+	s.t.Helper()
+	b := s.broker()
+	for m, err := range b.Range(s.ctx, b.Outcomes(), b.Outcome(task.DefaultQueue, stream.KindClaimed, editor.Owner(), id), 0) {
+		s.must(err)
+		c, err := task.DecodeClaim(m.Data)
+		s.must(err)
+		all = append(all, c)
+	}
+	return all
+}
+
+// interrupted writes the claim of a worker that died when it ran the job for the nth time.
+func (s *site) interrupted(id string, n int) {
+	s.t.Helper()
+	b := s.broker()
+	c := task.Claim{ID: id, Worker: "one that died", State: task.ClaimRunning, Interruptions: n - 1, Started: time.Now(), Due: time.Now()}
+	_, err := b.Publish(s.ctx, &nats.Msg{Subject: b.Outcome(task.DefaultQueue, stream.KindClaimed, editor.Owner(), id), Data: c.Encode()})
+	s.must(err)
+}
+
+func (s *site) stateOf(job interface {
+	Status(context.Context) (task.Status, error)
+},
+) task.Status {
+	s.t.Helper()
+	st, err := job.Status(s.ctx)
+	s.must(err)
+	return st
+}
+
+// hear subscribes until the test ends.
+func (s *site) hear(h hooks.Handlers, cfg hooks.Config) *hooks.Subscription {
+	s.t.Helper()
+	cfg.Logger = quietly
+	sub, err := hooks.Subscribe(s.ctx, s.JS, h, cfg)
+	s.must(err)
+	s.t.Cleanup(sub.Stop)
+	return sub
+}
+
+// quota is a quota of the queue default.
+func (s *site) quota(name string) producer.Quota {
+	s.t.Helper()
+	all, err := s.Client.Queue(task.DefaultQueue).Quotas(s.ctx)
+	s.must(err)
+	for _, q := range all {
+		if q.Name == name {
+			return q
+		}
+	}
+	s.t.Fatalf("there is no quota %s", name)
+	return producer.Quota{}
 }

@@ -242,3 +242,17 @@ func (h *history) String() string {
 	}
 	return string(body)
 }
+
+// awaitBy is history.await for what one worker did.
+func awaitBy(c *cell, event, name, worker string) entry {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(3 * time.Millisecond) {
+		for _, l := range c.history.find(c.t, event, name) {
+			if l.Worker == worker {
+				return l
+			}
+		}
+	}
+	c.t.Fatalf("%s did not %s %q:\n%s", worker, event, name, c.history)
+	return entry{}
+}

@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
@@ -131,16 +130,4 @@ func within(t *testing.T, what string, took, most time.Duration) {
 	if took > most {
 		t.Errorf("%s took %v, want %v at most", what, took.Round(time.Millisecond), most)
 	}
-}
-
-// only returns the names that started, in order, of those given.
-func (c *cell) only(names ...string) []string {
-	c.t.Helper()
-	var got []string
-	for _, l := range c.history.read(c.t) {
-		if l.Event == "start" && slices.Contains(names, l.Name) {
-			got = append(got, l.Name)
-		}
-	}
-	return got
 }

@@ -145,6 +145,7 @@ func (w *wire) up(client, server net.Conn, deaf chan struct{}) {
 				tr.then()
 			}
 			close(tr.fired)
+			<-w.flows() // a trap may have cut the wire: the client waits until it is healed
 			return
 		}
 		_, _ = out.Write(head)

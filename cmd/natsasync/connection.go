@@ -32,7 +32,7 @@ type connection struct {
 	JsAPIPrefix    string        `name:"js-api-prefix" placeholder:"SUBJECT" help:"Prefix of the JetStream API."`
 	InboxPrefix    string        `placeholder:"SUBJECT" help:"Prefix of inboxes."`
 	ConnectionName string        `placeholder:"NAME" help:"Name of the connection; defaults to natsasync and the command."`
-	Trace          bool          `help:"Tell the requests to JetStream on stderr."`
+	Trace          bool          `help:"Log on stderr: debug lines and the JetStream client's requests."`
 	Namespace      string        `env:"NATSASYNC_NAMESPACE" default:"natsasync" help:"First token of every subject (${env}, ${default})."`
 }
 
@@ -189,7 +189,7 @@ func redact(servers string) string {
 	for i, server := range shown {
 		u, err := url.Parse(strings.TrimSpace(server))
 		if err == nil && u.User != nil {
-			u.User = url.User("***")
+			u.User = url.User("xxxxx")
 			shown[i] = u.String()
 		}
 	}

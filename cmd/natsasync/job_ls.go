@@ -72,6 +72,9 @@ func (c jobLsCmd) jobs(ctx context.Context, s *session, client *producer.Client,
 	var rows [][]cell
 	more := false
 	for _, queue := range queues {
+		if more {
+			break
+		}
 		filter := producer.JobFilter{State: task.State(c.State), Task: c.Task, User: user, Object: task.Object(c.Object)}
 		for st, err := range client.Queue(queue).Jobs(ctx, filter) {
 			if err != nil {

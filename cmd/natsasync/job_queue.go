@@ -13,7 +13,7 @@ import (
 type jobQueueCmd struct {
 	Task    string        `arg:"" help:"Name of the task."`
 	Object  string        `arg:"" optional:"" help:"Path of the object to work on."`
-	Input   string        `placeholder:"JSON" help:"Input of the task: JSON, @FILE, or - for stdin. A task without input needs none."`
+	Input   *string       `placeholder:"JSON" help:"Input of the task: JSON, @FILE, or - for stdin. A task without input needs none."`
 	As      string        `placeholder:"REALM:ID" help:"User to run as. Defaults to the anonymous one, who has no rights."`
 	Queue   string        `help:"Queue; defaults to \"default\"."`
 	Quota   string        `xor:"quota" help:"Quota to hold; defaults to \"default\"."`
@@ -60,9 +60,9 @@ func (c jobQueueCmd) call(e *environment) (task.Spec, error) {
 	call := task.Spec{Task: c.Task, Object: task.Object(c.Object), Options: task.Options{
 		ID: c.ID, Queue: c.Queue, Quota: c.Quota, NoQuota: c.NoQuota, Delay: c.Delay,
 	}}
-	if c.Input != "" {
+	if c.Input != nil {
 		var err error
-		if call.Input, err = readInput(c.Input, e.in); err != nil {
+		if call.Input, err = readInput(*c.Input, e.in); err != nil {
 			return call, err
 		}
 	}

@@ -139,11 +139,16 @@ func clock(t time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
+// took is how long the last attempt ran.
 func took(o task.Outcome) time.Duration {
 	if o.Started.IsZero() || o.Ended.Before(o.Started) {
 		return 0
 	}
-	return o.Ended.Sub(o.Started).Round(time.Millisecond)
+	d := o.Ended.Sub(o.Started)
+	if d < time.Second {
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(time.Millisecond)
 }
 
 func nameOf(u task.User) string {

@@ -13,7 +13,7 @@ type workerLsCmd struct{}
 
 type workerView struct {
 	ID          string    `json:"id"`
-	Worker      string    `json:"worker,omitempty"`
+	Name        string    `json:"name,omitempty"`
 	Version     string    `json:"version,omitempty"`
 	Host        string    `json:"host,omitempty"`
 	PID         int       `json:"pid,omitempty"`
@@ -36,10 +36,10 @@ func (workerLsCmd) Run(ctx context.Context, e *environment) error {
 		var rows [][]cell
 		for i, w := range workers {
 			views[i] = workerView{w.ID, w.Name, w.Version, w.Host, w.PID, orEmpty(w.Queues), orEmpty(w.Tasks), w.Concurrency, w.Started.UTC()}
-			rows = append(rows, texts(w.ID, w.Host, strconv.Itoa(w.PID), strings.Join(w.Queues, ","), strconv.Itoa(w.Concurrency), strings.Join(w.Tasks, ","), clock(w.Started)))
+			rows = append(rows, texts(w.Name, w.Host, strconv.Itoa(w.PID), strings.Join(w.Queues, ","), strconv.Itoa(w.Concurrency), strings.Join(w.Tasks, ","), clock(w.Started)))
 		}
 		return s.result(views, func() error {
-			return s.table([]string{"id", "host", "pid", "queues", "slots", "tasks", "started"}, rows)
+			return s.table([]string{"worker", "host", "pid", "queues", "slots", "tasks", "started"}, rows)
 		})
 	})
 }

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+
+	"github.com/natsasync/natsasync/batch"
+	"github.com/natsasync/natsasync/consumer"
+	"github.com/natsasync/natsasync/embedded"
+	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/registry"
+	"github.com/natsasync/natsasync/task"
+)
+
+func TestMain(m *testing.M) { testscript.Main(leakChecked{m}, map[string]func(){"natsasync": main}) }
+
+// leakChecked fails tests that leave goroutines behind.
+type leakChecked struct{ m *testing.M }
+
+func (l leakChecked) Run() int {
+	code := l.m.Run()
+	if code != 0 {
+		return code
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// TestScripts runs every script against a server of its own, which NATS_URL names.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", Setup: setup, RequireExplicitExec: true, RequireUniqueNames: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded,
+		},
+	})
+}
+
+type serverKey struct{}
+
+func setup(env *testscript.Env) error {
+	env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
+	env.Setenv("TZ", "UTC")
+	env.Setenv("GORACE", "atexit_sleep_ms=0")
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	env.Setenv("GOLDEN", wd+"/../../task/testdata")
+	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	env.Values[serverKey{}] = srv
+	env.Setenv("NATS_URL", srv.URL())
+	env.Defer(func() { stop(env.T(), srv) })
+	return nil
+}
+
+func stop(t testscript.T, srv *embedded.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until a file, which something in the background writes, matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await file pattern")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[1])
+	var text []byte
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if text, _ = os.ReadFile(ts.MkAbs(args[0])); pattern.Match(text) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not match %q:\n%s", args[0], args[1], text)
+}
+
+// unhex makes bytes of a file of hex digits.
+func unhex(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: unhex from to")
+	}
+	b, err := hex.DecodeString(strings.Join(strings.Fields(ts.ReadFile(args[0])), ""))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
+}
+
+type addArgs struct{ A, B int }
+
+var (
+	add  = task.Define[addArgs, int]("math.add")
+	fail = task.Define[string, int]("math.fail")
+	tell = task.Define[int, task.None]("mail.sum")
+)
+
+// work runs a worker in this process until the script ends.
+func work(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: worker queue...")
+	}
+	js := connected(ts)
+	reg := registry.New()
+	registry.Handle(reg, add, func(ctx context.Context, _ task.Object, in addArgs) (int, error) {
+		task.Progress(ctx, 0.5, "half")
+		return in.A + in.B, task.Note(ctx, "carry", in.A > 9)
+	})
+	registry.Handle(reg, fail, func(_ context.Context, _ task.Object, why string) (int, error) {
+		return 0, fmt.Errorf("give up: %w", task.Fail("out_of_stock", why))
+	})
+	registry.Handle(reg, tell, func(context.Context, task.Object, int) (task.None, error) { return task.None{}, nil })
+	w, err := consumer.New(context.Background(), js, reg, consumer.Config{
+		Queues: args, Trust: task.TrustBroker, Name: "w1", Logger: slog.New(slog.DiscardHandler),
+	})
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	ts.Defer(func() {
+		cancel()
+		ts.Check(<-ended)
+	})
+	select {
+	case <-w.Ready():
+	case err := <-ended:
+		ts.Fatalf("worker: %v", err)
+	}
+}
+
+// queueBatch queues a batch of two members, one of which fails, with a callback.
+func queueBatch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: batch id")
+	}
+	c, err := producer.New(context.Background(), connected(ts), producer.Config{Logger: slog.New(slog.DiscardHandler)})
+	ts.Check(err)
+	call := batch.Serial(add.On("/a", addArgs{1, 2}), fail.On("/b", "no luck")).Then(tell.On("/c", 3)).With(task.WithID(args[0]))
+	_, err = producer.Enqueue(task.WithUser(context.Background(), task.User{ID: "alice"}), c, call)
+	ts.Check(err)
+}
+
+func connected(ts *testscript.TestScript) jetstream.JetStream {
+	nc, err := nats.Connect(ts.Getenv("NATS_URL"))
+	ts.Check(err)
+	ts.Defer(nc.Close)
+	js, err := jetstream.New(nc)
+	ts.Check(err)
+	return js
+}
+
+// guarded starts a server with a user that may do anything and one that may only look at streams, and names it in
+// GUARDED_URL.
+func guarded(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: guarded")
+	}
+	look := &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.>", "$JS.API.INFO", "$JS.API.STREAM.MSG.GET.>"}}}
+	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: slog.New(slog.DiscardHandler), Options: func(o *server.Options) {
+		o.Users = []*server.User{{Username: "admin", Password: "s3cret"}, {Username: "looker", Password: "s3cret", Permissions: look}}
+	}})
+	ts.Check(err)
+	ts.Setenv("GUARDED_URL", srv.URL())
+	ts.Defer(func() {
+		if err := srv.Shutdown(context.Background()); err != nil && !errors.Is(err, context.Canceled) {
+			ts.Logf("shutdown: %v", err)
+		}
+	})
+}

@@ -1,0 +1,142 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/natsasync/natsasync/embedded/embeddedtest"
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/registry"
+	"github.com/natsasync/natsasync/task"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	alice = task.User{Realm: "/plone/acl_users", ID: "alice"}
+	quiet = slog.New(slog.DiscardHandler)
+
+	echo  = task.Define[string, string]("test.echo")
+	work  = task.Define[string, string]("test.work")
+	other = task.Define[string, string]("test.other")
+	heard = task.Define[task.Outcome, task.None]("test.heard")
+)
+
+const at = task.Object("/plone/folder")
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// soon ends after the test's patience.
+func soon(t *testing.T) context.Context { return within(t, patience) }
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), alice), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func queue[Out any](t *testing.T, env *embeddedtest.Env, call task.Call[Out]) *producer.Job[Out] {
+	t.Helper()
+	job, err := producer.Enqueue(soon(t), env.Client, call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job
+}
+
+func wait[Out any](t *testing.T, d time.Duration, job *producer.Job[Out]) Out {
+	t.Helper()
+	v, err := job.Wait(within(t, d))
+	if err != nil {
+		t.Fatalf("wait for %s: %v", job.ID(), err)
+	}
+	return v
+}
+
+// handle registers a function that needs no object.
+func handle(reg *registry.Registry, d task.Definition[string, string], fn func(context.Context, string) (string, error)) {
+	registry.Handle(reg, d, func(ctx context.Context, _ task.Object, in string) (string, error) { return fn(ctx, in) })
+}
+
+// echoing is a registry with the task echo.
+func echoing() *registry.Registry {
+	reg := registry.New()
+	handle(reg, echo, func(_ context.Context, in string) (string, error) { return in, nil })
+	return reg
+}
+
+func broker(t *testing.T, env *embeddedtest.Env) *stream.Broker {
+	t.Helper()
+	b, err := stream.Open(t.Context(), env.JS, stream.Config{BindOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// until asks again until ok says yes.
+func until(t *testing.T, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for ctx := within(t, d); !ok(); {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %v", what, d)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func receive[T any](t *testing.T, d time.Duration, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(d):
+		t.Fatalf("%s: not within %v", what, d)
+	}
+	panic("unreachable")
+}
+
+// lines collects what a worker logs.
+type lines struct {
+	slog.Handler
+	mu  sync.Mutex
+	all []string
+}
+
+func logged() *lines { return &lines{Handler: slog.DiscardHandler} }
+
+func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *lines) WithGroup(string) slog.Handler            { return l }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, text)
+	return nil
+}
+
+func (l *lines) list() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.all...)
+}
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("error is %v, want %v", err, want)
+	}
+}

@@ -1,0 +1,111 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/task"
+)
+
+const jobAt = "natsasync.job.default.default."
+
+// clientBehind is a producer behind a wire.
+func (c *cell) clientBehind(w *wire) *producer.Client {
+	c.t.Helper()
+	client, err := producer.New(c.t.Context(), jetStreamOf(c.t, c.dial(w.url())), producer.Config{BindOnly: true, Logger: quiet})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return client
+}
+
+func TestQueueingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
+	t.Parallel()
+	for name, forward := range map[string]bool{"the job arrived": true, "the job did not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCell(t)
+			c.hire("worker").begin()
+			w := newWire(t, c.url)
+			client := c.clientBehind(w)
+			w.set(to(jobAt, 1), forward, w.cut)
+			ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), jane), 300*time.Millisecond)
+			defer cancel()
+			one, err := producer.Enqueue(ctx, client, do("one"))
+			if !errors.Is(err, producer.ErrUnknown) {
+				t.Fatalf("the error is %v, want ErrUnknown", err)
+			}
+			w.heal()
+			if forward {
+				c.history.await(t, "end", "one", 1)
+			}
+			for range 2 {
+				if _, err := producer.Enqueue(task.WithUser(t.Context(), jane), client, do("one").With(task.WithID(one.ID()))); err != nil {
+					t.Fatal(err)
+				}
+				succeeds(c, one)
+			}
+			c.drained()
+			c.starts("one", 1, 1)
+			c.recorded("default", one.ID())
+		})
+	}
+}
+
+func TestEnqueueTriesAgainByItselfWhileItsContextLives(t *testing.T) {
+	t.Parallel()
+	c := newCell(t)
+	w := newWire(t, c.url)
+	client := c.clientBehind(w)
+	w.set(to(jobAt, 1), true, nil)
+	one, err := producer.Enqueue(task.WithUser(t.Context(), jane), client, do("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.hire("worker").begin()
+	succeeds(c, one)
+	c.drained()
+	c.starts("one", 1, 1)
+}
+
+func TestCommittingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
+	t.Parallel()
+	const size = 5
+	for name, forward := range map[string]bool{"the last message arrived": true, "the last message did not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCell(t)
+			w := newWire(t, c.url)
+			client := c.clientBehind(w)
+			tx := client.Begin()
+			var jobs []*producer.Job[string]
+			for i := range size {
+				job, err := producer.Enqueue(task.WithUser(t.Context(), jane), tx, do(fmt.Sprint("job ", i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				jobs = append(jobs, job)
+			}
+			w.set(to(jobAt, size), forward, w.cut)
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			if err := tx.Commit(ctx); !errors.Is(err, producer.ErrUnknown) {
+				t.Fatalf("the error is %v, want ErrUnknown", err)
+			}
+			w.heal()
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c.hire("worker").begin()
+			for i, job := range jobs {
+				succeeds(c, job)
+				c.starts(fmt.Sprint("job ", i), 1, 1)
+			}
+			c.drained()
+		})
+	}
+}

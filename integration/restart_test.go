@@ -1,0 +1,172 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/task"
+)
+
+// freePort is one that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// host runs a server as a process; again runs it once more, on the same directory and
+// port, after it was killed.
+type host struct {
+	t       *testing.T
+	role    role
+	history *history
+	process *process
+	started int
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	dir := t.TempDir()
+	h := &host{t: t, role: role{
+		Part: "server", Store: filepath.Join(dir, "store"), Port: freePort(t), History: filepath.Join(dir, "servers"),
+	}}
+	h.history = &history{path: h.role.History}
+	h.again()
+	return h
+}
+
+func (h *host) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", h.role.Port) }
+
+func (h *host) again() {
+	h.t.Helper()
+	h.process = spawn(h.t, h.role)
+	h.started++
+	(&cell{t: h.t, history: h.history}).awaitReady(h.process, h.url(), h.started)
+}
+
+// steadily queues as jane until the job is known to be there, with one ID.
+func steadily(ctx context.Context, c *producer.Client, call task.Call[string]) (string, error) {
+	call = call.With(task.WithID(task.NewID()))
+	ctx = task.WithUser(ctx, jane)
+	for {
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		job, err := producer.Enqueue(once, c, call)
+		cancel()
+		if err == nil {
+			return job.ID(), nil
+		}
+		if !errors.Is(err, producer.ErrUnknown) || ctx.Err() != nil {
+			return "", err
+		}
+	}
+}
+
+// load queues jobs into the lanes default and free until n of each are accepted, and
+// calls at with how many are, beside it.
+func (c *cell) load(n int, at func(accepted int)) (ids, names, free []string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*patience)
+	defer cancel()
+	var (
+		accepted atomic.Int64
+		queueing sync.WaitGroup
+		errs     = make(chan error, 2)
+		counts   = make(chan int, 2*n)
+	)
+	steps := func(named func(i int) task.Call[string], took func(i int, id string)) {
+		for i := range n {
+			id, err := steadily(ctx, c.client, named(i))
+			if err != nil {
+				errs <- err
+				return
+			}
+			took(i, id)
+			counts <- int(accepted.Add(1))
+		}
+	}
+	name := func(i int) string { return fmt.Sprintf("job %03d", i) }
+	queueing.Go(func() {
+		steps(func(i int) task.Call[string] { return do(name(i)) },
+			func(i int, id string) { ids, names = append(ids, id), append(names, name(i)) })
+	})
+	queueing.Go(func() {
+		steps(func(i int) task.Call[string] { return do(fmt.Sprintf("free %03d", i)).With(task.WithoutQuota()) },
+			func(_ int, id string) { free = append(free, id) })
+	})
+	go func() {
+		queueing.Wait()
+		close(counts)
+	}()
+	for k := range counts {
+		at(k)
+	}
+	select {
+	case err := <-errs:
+		c.t.Fatal(err)
+	default:
+	}
+	return ids, names, free
+}
+
+// survived asserts that every job of a load has one outcome, a success.
+func (c *cell) survived(ids, names, free []string) {
+	c.t.Helper()
+	for _, id := range append(ids[:len(ids):len(ids)], free...) {
+		succeeds(c, producer.Find[string](c.client, id))
+		c.recorded("default", id)
+	}
+	c.inOrder("default", ids, names)
+	c.drained()
+}
+
+func TestAServerThatIsKilledUnderLoadLosesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c := cellOn(t, h.url(), shortLease)
+	c.hire("first").begin()
+	c.hire("second").begin()
+	ids, names, free := c.load(150, func(accepted int) {
+		if accepted%100 == 50 {
+			h.process.kill()
+			h.process.gone(t)
+			h.again()
+		}
+	})
+	c.survived(ids, names, free)
+	if h.started != 4 {
+		t.Errorf("the server was started %d times, want 4", h.started)
+	}
+}
+
+func TestAServerThatIsKilledWhileAJobRunsLeavesItToItsWorkerOrToAnother(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c := cellOn(t, h.url(), shortLease)
+	c.hire("first").begin()
+	c.hire("second").begin()
+	one := queue(c, gated("one", "gate"))
+	two := queue(c, do("two"))
+	c.history.await(t, "start", "one", 1)
+	h.process.kill()
+	h.process.gone(t)
+	h.again()
+	c.open("gate")
+	succeeds(c, one)
+	succeeds(c, two)
+	c.drained()
+	c.starts("one", 1, 2)
+	c.starts("two", 1, 1)
+	c.inOrder("default", []string{one.ID(), two.ID()}, []string{"one", "two"})
+}
