@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -16,6 +17,25 @@ type attempted struct {
 	*attempt
 	value []byte
 	err   error
+	// What err says is read where a panic of its methods is caught.
+	failure      *task.Failure
+	verdict      task.Verdict
+	continuation *task.Spec
+	unavailable  bool
+	refused      bool
+}
+
+func (a *attempted) read(err error) {
+	if f, ok := err.(*task.Failure); ok && f == nil {
+		err = errors.New("the task returned a nil *task.Failure as its error (return nil itself)")
+	}
+	a.err = err
+	if spec, ok := task.Continuation(err); ok {
+		a.continuation = &spec
+		return
+	}
+	a.failure, a.verdict = task.FailureOf(err), task.VerdictOf(err)
+	a.unavailable, a.refused = errors.Is(err, registry.ErrUnavailable), refused(err)
 }
 
 // attempt is one run of a task, and what the worker does for its handler meanwhile.
@@ -49,19 +69,28 @@ func (d *delivery) attempt(env *task.Envelope, preceding *task.Record, then func
 		a.ctx, cancel = context.WithDeadlineCause(d.ctx, a.Job.Deadline, task.ErrTimeout)
 	}
 	d.w.event(task.EventStarted, a, 0, "")
-	protect(func() ([]byte, error) {
+	result := attempted{attempt: a}
+	protect(func() error {
 		input, err := inputOf(env, preceding)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return d.w.reg.Run(task.WithAttempt(a.ctx, &a.Attempt), env.Task, env.Object, input)
-	}, func(value []byte, err error) {
-		if errors.Is(context.Cause(a.ctx), task.ErrTimeout) && err != nil {
+		result.value, err = d.w.reg.Run(task.WithAttempt(a.ctx, &a.Attempt), env.Task, env.Object, input)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(context.Cause(a.ctx), task.ErrTimeout) {
 			err = fmt.Errorf("%w (%v): %w", task.ErrTimeout, env.Timeout, err)
+		}
+		result.read(err)
+		return nil
+	}, func(err error) {
+		if err != nil {
+			result.read(err)
 		}
 		cancel()
 		a.notes.flush(a)
-		then(attempted{a, value, err})
+		then(result)
 	})
 }
 
@@ -74,24 +103,21 @@ func (d *delivery) attemptAndWait(env *task.Envelope, preceding *task.Record) at
 
 // protect calls fn and then with what it returns. A panic is an error; so is
 // runtime.Goexit, after which this goroutine is not to be had any more.
-func protect(fn func() ([]byte, error), then func([]byte, error)) {
+func protect(fn func() error, then func(error)) {
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
 		if p := recover(); p != nil {
-			then(nil, &task.Failure{Code: codePanicked, Message: fmt.Sprint("panic: ", p), Stack: string(debug.Stack())})
+			then(&task.Failure{Code: codePanicked, Message: fmt.Sprint("panic: ", p), Stack: string(debug.Stack())})
 			return
 		}
-		go then(nil, &task.Failure{Code: codePanicked, Message: "the task called runtime.Goexit"})
+		go then(&task.Failure{Code: codePanicked, Message: "the task called runtime.Goexit"})
 	}()
-	value, err := fn()
+	err := fn()
 	returned = true
-	if f, ok := err.(*task.Failure); ok && f == nil {
-		value, err = nil, errors.New("the task returned a nil *task.Failure as its error (return nil itself)")
-	}
-	then(value, err)
+	then(err)
 }
 
 var codePanicked = task.FailureOf(task.ErrPanicked).Code
@@ -136,16 +162,15 @@ func (d *delivery) judge(env *task.Envelope, a attempted) (*task.Record, *stop) 
 		rec.Value, rec.Queues = a.value, a.staged.take()
 		return rec, nil
 	}
-	if spec, ok := task.Continuation(a.err); ok {
-		return d.continueAs(env, spec, a)
-	}
 	switch {
-	case unavailable(a.err):
+	case a.continuation != nil:
+		return d.continueAs(env, *a.continuation, a)
+	case a.unavailable:
 		return nil, d.stopUnavailable(a.err)
 	case errors.Is(cause, errShutdown):
 		return nil, stopReturned
 	}
-	failure := task.FailureOf(a.err)
+	failure := a.failure
 	failure.Task, failure.ID, failure.Attempt = env.Task, env.ID, a.Job.Attempt
 	if pause, again := d.again(env, a, failure); again {
 		return nil, stopRetry(env, failure, pause)
@@ -158,8 +183,8 @@ func (d *delivery) judge(env *task.Envelope, a attempted) (*task.Record, *stop) 
 
 // again says whether a failed attempt is tried again, and after which pause.
 func (d *delivery) again(env *task.Envelope, a attempted, failure *task.Failure) (time.Duration, bool) {
-	v := task.VerdictOf(a.err)
-	if v.Permanent || env.Retry == nil && !v.Retry || !v.Retry && refused(a.err) {
+	v := a.verdict
+	if v.Permanent || env.Retry == nil && !v.Retry || !v.Retry && a.refused {
 		return 0, false
 	}
 	policy := task.Policy{}
@@ -193,9 +218,12 @@ func refused(err error) bool {
 
 // outcome is the record of env as far as it does not depend on the end.
 func (d *delivery) outcome(env *task.Envelope, end task.End, a attempted) *task.Record {
-	started, n := time.Now(), 1
-	if a.attempt != nil {
-		started, n = a.started, a.Job.Attempt
+	started, n := time.Now(), d.attempts(env.ID)+1
+	switch {
+	case a.attempt != nil:
+		started = a.started
+	case d.claim != nil && !d.claim.Started.IsZero():
+		started = d.claim.Started
 	}
 	return &task.Record{Outcome: task.Outcome{
 		ID: env.ID, Parent: env.Parent, Task: env.Task, Queue: env.Queue, Object: env.Object, User: env.User,

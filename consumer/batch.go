@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -38,19 +39,16 @@ func (d *delivery) serial(env *task.Envelope, preceding *task.Record) (*task.Rec
 	if err != nil {
 		return d.failed(env, err, 1), nil
 	}
-	began := d.outcome(env, task.Succeeded, attempted{})
-	began.Mode, began.Members = task.Serial, ids
-	if d.claim != nil && !d.claim.Started.IsZero() {
-		began.Started = d.claim.Started
-	}
+	rec := d.outcome(env, task.Succeeded, attempted{})
+	rec.Mode, rec.Members = task.Serial, ids
 	ended, err := d.outcomesOf(ids)
 	if err != nil {
-		return nil, d.stopUnavailable(err)
+		return nil, d.stopPutBack("read the outcomes of its members", err)
 	}
 	for i, m := range members {
-		if rec := ended[m.ID]; rec != nil {
+		if done := ended[m.ID]; done != nil {
 			if i+1 == len(members) || ended[members[i+1].ID] == nil {
-				if s := d.followMember(m, rec); s != nil {
+				if s := d.followMember(m, done); s != nil {
 					return nil, s
 				}
 			}
@@ -60,9 +58,8 @@ func (d *delivery) serial(env *task.Envelope, preceding *task.Record) (*task.Rec
 			return nil, s
 		}
 	}
-	end := d.outcome(env, task.Succeeded, attempted{})
-	began.Ended = end.Ended
-	return began, nil
+	rec.Ended = time.Now()
+	return rec, nil
 }
 
 // member runs one member of a serial batch and records its outcome under the fence of
@@ -74,7 +71,7 @@ func (d *delivery) member(m *task.Envelope, preceding *task.Record) *stop {
 	if m.After != "" {
 		var err error
 		if preceding, err = d.preceding(m); err != nil {
-			return d.stopUnavailable(err)
+			return d.stopPutBack("read the outcome that a member follows", err)
 		}
 	}
 	rec, s := d.perform(m, preceding)
@@ -108,7 +105,7 @@ func (d *delivery) followMember(m *task.Envelope, rec *task.Record) *stop {
 	ctx, done := d.bookkeeping()
 	defer done()
 	if err := d.follow(ctx, m, rec); err != nil {
-		return d.stopOf(err)
+		return d.stopPutBack("publish what follows from a member's outcome", err)
 	}
 	return nil
 }
@@ -140,7 +137,7 @@ func (d *delivery) parallel(env *task.Envelope) (*task.Record, *stop) {
 			return nil, s
 		}
 	}
-	rec.Ended = d.outcome(env, task.Succeeded, attempted{}).Ended
+	rec.Ended = time.Now()
 	return rec, nil
 }
 

@@ -61,13 +61,13 @@ func (d *delivery) awaitContinued(env, next *task.Envelope, body []byte, queues 
 func (d *delivery) runLateCallback() {
 	rec, err := d.preceding(d.env)
 	if err != nil {
-		d.giveBack(unavailablePause(d.deliveries()), "read the outcome that it follows", err)
+		d.stopPutBack("read the outcome that it follows", err).do(d)
 		return
 	}
 	if rec == nil {
 		there, err := d.isQueued(d.env.After)
 		if err != nil {
-			d.giveBack(unavailablePause(d.deliveries()), "look for the job that it follows", err)
+			d.stopPutBack("look for the job that it follows", err).do(d)
 			return
 		}
 		if !there {
@@ -78,15 +78,12 @@ func (d *delivery) runLateCallback() {
 		}
 	}
 	if rec == nil {
-		if !d.takePlace() {
-			return
-		}
 		if _, s := d.park(waiting{ids: []string{d.env.After}}); s != nil {
 			s.do(d)
 			return
 		}
 		if rec, err = d.preceding(d.env); err != nil || rec == nil {
-			d.giveBack(time.Second, "read the outcome that it follows", err)
+			d.stopPutBack("read the outcome that it follows", err).do(d)
 			return
 		}
 	}

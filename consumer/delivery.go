@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/natsasync/natsasync/internal/stream"
-	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -34,6 +33,8 @@ type delivery struct {
 
 	claim *task.Claim // the last one that was read or written
 
+	taking sync.Mutex // held by whoever waits for a slot
+
 	mu       sync.Mutex // guards what a renewal or an adoption may change
 	msg      *nats.Msg
 	message  uint64 // the sequence in the stream
@@ -42,7 +43,8 @@ type delivery struct {
 	created  time.Time
 	seq      uint64 // of the record that the fence expects
 	slot     bool
-	place    bool // among the parked
+	place    chan struct{} // where it has a place among those that wait, nil if nowhere
+	left     bool          // it has ended
 	lease    lease
 	recorded atomic.Bool // our outcome stands
 }
@@ -60,26 +62,25 @@ func (d *delivery) key() string { return d.subject }
 // handle does all there is to do with a delivery. It runs in a goroutine of its own and
 // returns when the job is settled or on its way to be.
 func (d *delivery) handle() {
-	env, err := task.DecodeEnvelope(d.data)
+	env, later := task.DecodeEnvelope(d.data)
 	switch {
-	case err != nil && task.WireCode(err) == "version" && d.at.ID != "":
-		d.unknown(task.Quote("a later version"), err)
+	case later == nil:
+	case task.WireCode(later) != "version" || d.at.ID == "":
+		d.reject(task.WireCode(later), later)
 		return
-	case err != nil:
-		d.reject(task.WireCode(err), err)
-		return
+	default:
+		env = &task.Envelope{ID: d.at.ID, Queue: d.at.Queue, Lane: d.at.Lane}
 	}
 	d.env = env
-	if err := d.agrees(); err != nil {
-		d.reject("subject", err)
-		return
-	}
-	if d.from.stream == d.w.broker.Later() {
-		d.moveDue()
-		return
+	if later == nil {
+		if err := d.agrees(); err != nil {
+			d.reject("subject", err)
+			return
+		}
 	}
 	s := d.w.broker.ReadStanding(d.last)
 	if d.unsure || s.Seq > 0 || d.deliveries() > 1 {
+		var err error
 		if s, err = d.standing(); err != nil {
 			d.giveBack(unavailablePause(d.deliveries()), "read its last record", err)
 			return
@@ -90,6 +91,10 @@ func (d *delivery) handle() {
 	switch {
 	case d.isLost() != nil: // while the look took its time
 		d.leave(nil)
+	case later != nil:
+		d.unknown("", later)
+	case d.from.stream == d.w.broker.Later():
+		d.moveDue(s)
 	case s.Record != nil:
 		d.recorded.Store(true)
 		d.finish(s.Record)
@@ -111,23 +116,25 @@ func (d *delivery) start() {
 	if d.expired() {
 		return
 	}
+	late := d.env.After != "" && task.Whole(d.env.ID)
+	plain := d.env.Mode == task.Single && !d.continues(d.env.ID)
+	if (late || !plain) && !d.takePlace(late) {
+		return
+	}
 	if d.claim != nil || d.deliveries() > 1 {
 		if !d.takeOver() {
 			return
 		}
 	}
 	switch {
-	case d.env.After != "" && task.Whole(d.env.ID):
+	case late:
 		d.runLateCallback()
-	case d.env.Mode == task.Single && !d.continues(d.env.ID):
+	case plain:
 		d.attempt(d.env, nil, func(a attempted) {
 			rec, stop := d.judge(d.env, a)
 			d.conclude(rec, stop)
 		})
 	default:
-		if !d.takePlace() {
-			return
-		}
 		d.conclude(d.perform(d.env, nil))
 	}
 }
@@ -189,7 +196,7 @@ func (d *delivery) fenceSeq() uint64 {
 func (d *delivery) adopt(later *delivery) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.lease.lost != nil || later.message != d.message {
+	if d.left || d.lease.lost != nil || later.message != d.message {
 		return false
 	}
 	d.msg, d.number, d.count, d.created = later.msg, later.number, later.count, later.created
@@ -207,14 +214,18 @@ func (d *delivery) back(after time.Duration) { d.leave(nakBody(after)) }
 
 // leave ends the delivery; an answer of nil leaves the message to whoever has it now,
 // and so does a lost lease.
+//
+// It is out of what is being handled before it answers: an answer may bring the job
+// back at once.
 func (d *delivery) leave(answer []byte) {
 	d.mu.Lock()
 	msg, slot, place := d.msg, d.slot, d.place
 	if d.lease.lost != nil {
 		answer = nil
 	}
-	d.slot, d.place = false, false
+	d.left, d.slot, d.place = true, false, nil
 	d.mu.Unlock()
+	d.w.forget(d)
 	if answer != nil {
 		d.w.answer(msg, answer)
 	}
@@ -223,10 +234,10 @@ func (d *delivery) leave(answer []byte) {
 	if slot {
 		d.from.slots.give(1)
 	}
-	if place {
-		<-d.w.parked
+	if place != nil {
+		<-place
 	}
-	d.w.leave(d)
+	d.w.running.Done()
 }
 
 var errSettled = errors.New("consumer: the job is settled")
@@ -248,33 +259,50 @@ func (d *delivery) releaseSlot() {
 	}
 }
 
-// takeSlot waits until the job may run again.
+// takeSlot waits until the job may run again. A handler may wait for several jobs at
+// once, and one of its goroutines may outlive it: the delivery has at most one slot, and
+// none once it has ended.
 func (d *delivery) takeSlot(ctx context.Context) error {
+	d.taking.Lock()
+	defer d.taking.Unlock()
 	d.mu.Lock()
-	has := d.slot
+	has, left := d.slot, d.left
 	d.mu.Unlock()
 	if has {
 		return nil
+	}
+	if left {
+		return errSettled
 	}
 	if err := d.from.slots.wait(ctx); err != nil {
 		return err
 	}
 	d.mu.Lock()
-	d.slot = true
+	left = d.left
+	d.slot = !left
 	d.mu.Unlock()
+	if left {
+		d.from.slots.give(1)
+		return errSettled
+	}
 	return nil
 }
 
-// takePlace reserves a place among the parked for a whole job that may come to wait;
-// without one the job goes back. Members and continuations may always park.
-func (d *delivery) takePlace() bool {
-	if !task.Whole(d.env.ID) || d.env.Parent != "" {
+// takePlace reserves a place among those that wait, for a whole job that may come to;
+// without one the job goes back. Late callbacks have places of their own, or they could
+// keep out the batches they wait for. Members and continuations may always park.
+func (d *delivery) takePlace(late bool) bool {
+	if !task.Whole(d.env.ID) || d.env.Parent != "" && !late {
 		return true
 	}
+	places := d.w.parked
+	if late {
+		places = d.w.followers
+	}
 	select {
-	case d.w.parked <- struct{}{}:
+	case places <- struct{}{}:
 		d.mu.Lock()
-		d.place = true
+		d.place = places
 		d.mu.Unlock()
 		return true
 	default:
@@ -292,12 +320,20 @@ func (d *delivery) reject(code string, why error) {
 		"Async-Reason":   {task.Quote(why.Error())},
 		"Async-Subject":  {d.subject},
 		"Async-Sequence": {fmt.Sprint(d.message)},
+		"Async-Size":     {fmt.Sprint(len(d.data))},
 	}}
+	if most := int(d.w.broker.Conn().MaxPayload()) - 8<<10; len(m.Data) > most {
+		m.Data = m.Data[:most]
+	}
 	ctx, done := d.bookkeeping()
 	defer done()
-	if _, err := d.w.broker.Publish(ctx, m); err != nil {
+	switch _, err := d.w.broker.Publish(ctx, m); {
+	case err == nil:
+	case errors.Is(err, stream.ErrNoAnswer), ctx.Err() != nil:
 		d.giveBack(unavailablePause(d.deliveries()), "put it aside", err)
 		return
+	default:
+		d.w.log.Error("a message that cannot be read cannot be put aside either, and is dropped", "code", code, "subject", task.Quote(d.subject), "seq", d.message, "err", err)
 	}
 	d.ack()
 }
@@ -314,5 +350,3 @@ func (d *delivery) bookkeeping() (context.Context, func()) {
 func unavailablePause(count uint64) time.Duration {
 	return min(time.Duration(count)*time.Second, 30*time.Second)
 }
-
-func unavailable(err error) bool { return errors.Is(err, registry.ErrUnavailable) }

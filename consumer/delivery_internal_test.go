@@ -204,7 +204,7 @@ func TestOlderDeliveryNeverClaimsOverANewerOne(t *testing.T) {
 		{"the claim is of this delivery", made, 4, 4, false},
 		{"the server took its numbers back", made, 5, 4, false}, // the lane has delivered nothing
 	} {
-		d := &delivery{w: w, from: &puller{w: w, created: made, queue: "default", lane: "free"}, number: c.mine}
+		d := &delivery{w: w, from: &puller{w: w, created: made, queue: "default", lane: "free"}, created: made, number: c.mine}
 		if got := d.older(&task.Claim{Created: c.created.Truncate(time.Microsecond), Delivery: c.number}); got != c.older {
 			t.Errorf("%s: older is %v, want %v", c.name, got, c.older)
 		}

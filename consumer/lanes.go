@@ -69,11 +69,12 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()
 	once, cancel := context.WithTimeout(ctx, laneLook)
 	defer cancel()
 	var problems []error
-	want := map[string]stream.Lane{}
+	want, unseen := map[string]stream.Lane{}, map[string]bool{}
 	for _, q := range w.cfg.Queues {
-		lanes, err := w.lanesOf(once, q)
+		lanes, err := w.broker.Restore(once, q)
 		if err != nil {
 			problems = append(problems, err)
+			unseen[q] = true
 			continue
 		}
 		for _, l := range lanes {
@@ -93,29 +94,10 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()
 	err := errors.Join(problems...)
 	w.report(ctx, err)
 	w.lookErr.Store(&err)
-	if len(want) == 0 && len(problems) > 0 && !w.broker.Conn().IsConnected() {
-		return // an outage: the pullers there are know how to go on
+	if len(unseen) < len(w.cfg.Queues) {
+		w.lastLook.Store(time.Now().UnixNano())
 	}
-	w.lastLook.Store(time.Now().UnixNano())
-	w.match(ctx, want, pulling, nudge)
-}
-
-func (w *Worker) lanesOf(ctx context.Context, queue string) ([]stream.Lane, error) {
-	lanes, err := w.broker.Lanes(ctx, queue)
-	if err != nil {
-		return nil, err
-	}
-	has := func(name string) bool {
-		return slices.ContainsFunc(lanes, func(l stream.Lane) bool { return l.Name == name })
-	}
-	if has(stream.QuotaDefault) && has(stream.LaneFree) && has(stream.LaneSystem) {
-		return lanes, nil
-	}
-	// Declare also makes the lanes of a queue again whose consumers were deleted.
-	if err := w.broker.Declare(ctx, queue); err != nil {
-		return nil, err
-	}
-	return w.broker.Lanes(ctx, queue)
+	w.match(ctx, want, unseen, pulling, nudge)
 }
 
 // report logs what is wrong with the lanes, once for each change.
@@ -136,7 +118,9 @@ func (w *Worker) report(ctx context.Context, err error) {
 	}
 }
 
-func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, pulling *sync.WaitGroup, nudge func()) {
+// match keeps the pullers of queues that could not be seen: in an outage they know how to
+// go on.
+func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, unseen map[string]bool, pulling *sync.WaitGroup, nudge func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for name, p := range w.lanes {
@@ -145,7 +129,7 @@ func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, pulling
 			p.size.Store(int64(l.Size))
 			continue
 		}
-		if p.stream == w.broker.Later() {
+		if p.stream == w.broker.Later() || unseen[p.queue] {
 			continue
 		}
 		p.stop()
@@ -170,7 +154,7 @@ func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, pulling
 			p.scarce.Store(scarce)
 		}
 	}
-	if len(want) > 0 {
+	if len(unseen) == 0 {
 		select {
 		case <-w.ready:
 		default:

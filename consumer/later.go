@@ -27,12 +27,7 @@ func (d *delivery) putOff(until time.Time) {
 
 // moveDue puts a job whose time has come into its lane. "Already queued" is no success
 // here: the message that is there may be about to be acked.
-func (d *delivery) moveDue() {
-	s, err := d.standing()
-	if err != nil {
-		d.giveBack(unavailablePause(d.deliveries()), "read its last record", err)
-		return
-	}
+func (d *delivery) moveDue(s stream.Standing) {
 	if s.Record != nil {
 		d.ack()
 		return

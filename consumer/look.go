@@ -105,13 +105,13 @@ func (w *Worker) enter(d *delivery) bool {
 	return true
 }
 
-func (w *Worker) leave(d *delivery) {
+// forget takes d out of what is being handled.
+func (w *Worker) forget(d *delivery) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.jobs[d.key()] == d {
 		delete(w.jobs, d.key())
 	}
-	w.mu.Unlock()
-	w.running.Done()
 }
 
 // nak gives a message back, for after a pause.

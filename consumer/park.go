@@ -34,7 +34,7 @@ type waiting struct {
 func (d *delivery) park(on waiting) (map[string]*task.Record, *stop) {
 	ended, err := d.outcomesFor(on.ids)
 	if err != nil {
-		return nil, d.stopUnavailable(err)
+		return nil, d.stopPutBack("read the outcomes that it waits for", err)
 	}
 	missing := make(map[string]bool, len(on.ids))
 	for _, id := range on.ids {
@@ -51,7 +51,7 @@ func (d *delivery) park(on waiting) (map[string]*task.Record, *stop) {
 	d.releaseSlot()
 	w, err := d.listen(on)
 	if err != nil {
-		return nil, d.stopUnavailable(err)
+		return nil, d.stopPutBack("listen for the outcomes that it waits for", err)
 	}
 	defer w.stop()
 	if on.queue != nil {
@@ -59,7 +59,7 @@ func (d *delivery) park(on waiting) (map[string]*task.Record, *stop) {
 		err := on.queue(ctx, missing)
 		done()
 		if err != nil {
-			return nil, d.stopOf(err)
+			return nil, d.stopPutBack("queue what it waits for", err)
 		}
 	}
 	return ended, d.await(on, w, ended, missing)

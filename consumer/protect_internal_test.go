@@ -15,39 +15,34 @@ func TestWhateverATaskDoesIsAnError(t *testing.T) {
 	plain := errors.New("plain")
 	for _, c := range []struct {
 		name string
-		fn   func() ([]byte, error)
+		fn   func() error
 		want error
 		text string
 	}{
-		{"a result", func() ([]byte, error) { return []byte("x"), nil }, nil, ""},
-		{"an error", func() ([]byte, error) { return nil, plain }, plain, "plain"},
-		{"a panic", func() ([]byte, error) { panic("boom") }, task.ErrPanicked, "boom"},
-		{"a panic with an error", func() ([]byte, error) { panic(plain) }, task.ErrPanicked, "plain"},
-		{"a panic with nil", func() ([]byte, error) { panic(nil) }, task.ErrPanicked, "nil"}, //nolint:govet // what it is about
-		{"a panic whose text panics", func() ([]byte, error) { panic(grumpy{}) }, task.ErrPanicked, "panic"},
-		{"a nil map", func() ([]byte, error) { var m map[string]int; m["x"] = 1; return nil, nil }, task.ErrPanicked, "nil map"},
-		{"runtime.Goexit", func() ([]byte, error) { runtime.Goexit(); return nil, nil }, task.ErrPanicked, "Goexit"},
-		{"a nil failure", func() ([]byte, error) { var f *task.Failure; return nil, f }, nil, "nil *task.Failure"},
+		{"a result", func() error { return nil }, nil, ""},
+		{"an error", func() error { return plain }, plain, "plain"},
+		{"a panic", func() error { panic("boom") }, task.ErrPanicked, "boom"},
+		{"a panic with an error", func() error { panic(plain) }, task.ErrPanicked, "plain"},
+		{"a panic with nil", func() error { panic(nil) }, task.ErrPanicked, "nil"}, //nolint:govet // what it is about
+		{"a panic whose text panics", func() error { panic(grumpy{}) }, task.ErrPanicked, "panic"},
+		{"a nil map", func() error { var m map[string]int; m["x"] = 1; return nil }, task.ErrPanicked, "nil map"},
+		{"runtime.Goexit", func() error { runtime.Goexit(); return nil }, task.ErrPanicked, "Goexit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			type end struct {
-				value []byte
-				err   error
-			}
-			ended := make(chan end, 2)
-			go protect(c.fn, func(v []byte, err error) { ended <- end{v, err} })
+			ended := make(chan error, 2)
+			go protect(c.fn, func(err error) { ended <- err })
 			got := <-ended
 			switch {
-			case c.want != nil && !errors.Is(got.err, c.want):
-				t.Errorf("error is %v, want %v", got.err, c.want)
-			case c.text == "" && got.err != nil:
-				t.Errorf("error is %v, want none", got.err)
-			case c.text != "" && (got.err == nil || !strings.Contains(got.err.Error(), c.text)):
-				t.Errorf("error is %v, want one with %q", got.err, c.text)
+			case c.want != nil && !errors.Is(got, c.want):
+				t.Errorf("error is %v, want %v", got, c.want)
+			case c.text == "" && got != nil:
+				t.Errorf("error is %v, want none", got)
+			case c.text != "" && (got == nil || !strings.Contains(got.Error(), c.text)):
+				t.Errorf("error is %v, want one with %q", got, c.text)
 			}
 			var f *task.Failure
-			if c.want == task.ErrPanicked && c.name != "runtime.Goexit" && (!errors.As(got.err, &f) || !strings.Contains(f.Stack, "protect_internal_test")) {
+			if c.want == task.ErrPanicked && c.name != "runtime.Goexit" && (!errors.As(got, &f) || !strings.Contains(f.Stack, "protect_internal_test")) {
 				t.Error("the failure has no stack of the task")
 			}
 			select {
@@ -56,6 +51,16 @@ func TestWhateverATaskDoesIsAnError(t *testing.T) {
 			default:
 			}
 		})
+	}
+}
+
+func TestNilFailureIsAnErrorThatSaysSo(t *testing.T) {
+	t.Parallel()
+	var none *task.Failure
+	var a attempted
+	a.read(none)
+	if a.failure == nil || !strings.Contains(a.failure.Message, "nil *task.Failure") {
+		t.Errorf("the failure is %+v", a.failure)
 	}
 }
 

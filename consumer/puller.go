@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +50,7 @@ type puller struct {
 	asks    [3]ask // the standing pull, and two bursts
 	hunger  *hunger
 	drained bool
+	most    int           // that the consumer takes in one request
 	idle    time.Duration // between two asks of a scarce lane that has nothing
 	rested  bool
 	notFor  time.Time // before it nothing is asked
@@ -83,7 +86,7 @@ func newPuller(w *Worker, name, consumer string, s *slots, nudge func()) *puller
 		w: w, stream: name, consumer: consumer, slots: s, nudge: nudge,
 		quit:   make(chan struct{}),
 		msgs:   make(chan *nats.Msg, 2*s.size+1024),
-		hunger: newHunger(), drained: true, looks: make(chan struct{}, 2),
+		hunger: newHunger(), drained: true, looks: make(chan struct{}, 2), most: pullMost,
 	}
 }
 
@@ -206,17 +209,18 @@ func (p *puller) status(a *ask, m *nats.Msg) {
 		return
 	}
 	p.end(a)
-	switch code {
-	case "404":
-		p.drained = true
-	case "408":
+	switch why := m.Header.Get("Description"); code {
+	case "404", "408":
 		p.drained = true
 	case "409":
-		if d := m.Header.Get("Description"); d == "Consumer Deleted" {
-			p.trouble(d)
+		if _, limit, ok := strings.Cut(why, "Exceeded MaxRequestBatch of "); ok {
+			p.most, _ = strconv.Atoi(limit)
+			p.most = max(p.most, 1)
+			return
 		}
+		p.trouble(why)
 	default: // 503: nobody there, 400 and others: not what we meant
-		p.trouble(code + " " + m.Header.Get("Description"))
+		p.trouble(code + " " + why)
 	}
 }
 
@@ -269,7 +273,7 @@ func (p *puller) refill() {
 // burst asks for what the free slots can run, but not for a few while more are on
 // their way already.
 func (p *puller) burst(a *ask, asked int) int {
-	n := min(p.slots.share(), pullMost)
+	n := min(p.slots.share(), p.most)
 	if size := int(p.size.Load()); size > 0 {
 		n = min(n, size-int(p.out.Load())-asked)
 	}

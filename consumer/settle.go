@@ -64,8 +64,7 @@ func (d *delivery) finish(rec *task.Record) {
 	ctx, done := d.bookkeeping()
 	defer done()
 	if err := d.follow(ctx, d.env, rec); err != nil {
-		d.w.log.Warn("what follows from an outcome is left to the next worker", "id", d.at.ID, "queue", d.at.Queue, "err", err)
-		d.leave(nil)
+		d.giveBack(time.Second, "publish what follows from its outcome", err)
 		return
 	}
 	d.ack()
@@ -160,6 +159,8 @@ func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte) error
 			return context.Cause(ctx)
 		case errors.Is(err, stream.ErrNoStream) && w.broker.Conn().IsConnected():
 			return w.cannotQueue(ctx, e, owner, err)
+		case stream.Refused(err):
+			return w.recordUnqueued(ctx, e, owner, "not_queued", err)
 		}
 		w.log.WarnContext(ctx, "queue what follows; trying again", "id", e.ID, "queue", e.Queue, "err", err)
 		pauseFor(ctx, time.Second)
@@ -176,37 +177,60 @@ func (w *Worker) cannotQueue(ctx context.Context, e *task.Envelope, owner string
 			return fmt.Errorf("queue job %s: %w", e.ID, why)
 		}
 	}
-	failure := task.FailureOf(fmt.Errorf("queue %s: %w", e.Queue, stream.ErrNoSuchQueue))
-	failure.Code, failure.Task, failure.ID = "no_such_queue", e.Task, e.ID
+	return w.recordUnqueued(ctx, e, owner, "no_such_queue", fmt.Errorf("queue %s: %w", e.Queue, stream.ErrNoSuchQueue))
+}
+
+// recordUnqueued gives a job that can never be published a failed outcome.
+func (w *Worker) recordUnqueued(ctx context.Context, e *task.Envelope, owner, code string, why error) error {
+	failure := task.FailureOf(why)
+	failure.Code, failure.Task, failure.ID = code, e.Task, e.ID
 	rec := &task.Record{Outcome: task.Outcome{
 		ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User, End: task.Failed,
 		Failure: failure, Queued: e.Issued, Ended: time.Now(), Worker: w.cfg.Name,
 	}}
-	w.log.WarnContext(ctx, "a job that was queued in a job has no queue", "id", e.ID, "queue", e.Queue)
-	_, err = w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindFailed, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), 0, rec.Encode()))
+	w.log.WarnContext(ctx, "a job that follows from another cannot be queued", "id", e.ID, "queue", e.Queue, "err", why)
+	_, err := w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindFailed, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), 0, rec.Encode()))
 	if errors.Is(err, stream.ErrFenced) {
 		return nil
 	}
 	return err
 }
 
-// cancelRest cancels what a cancelled job has left unfinished: its members, or the job
-// that it continues as.
+// cancelRest cancels what a cancelled job has left unfinished: its members, theirs, and
+// the job that it continues as.
 func (d *delivery) cancelRest(ctx context.Context) error {
-	rest := d.env.Members
-	if d.claim != nil && d.claim.Continued != nil {
-		rest = append(rest[:len(rest):len(rest)], d.claim.Continued)
+	if err := d.cancelMembers(ctx, d.env); err != nil {
+		return err
 	}
-	for _, body := range rest {
-		e, err := task.DecodeEnvelope(body)
-		if err != nil {
-			continue
-		}
-		if err := d.w.cancel(ctx, e); err != nil {
+	b := d.w.broker
+	m, err := b.Last(ctx, b.Outcomes(), b.Outcome(d.at.Queue, stream.KindClaimed, d.at.Owner, d.at.ID))
+	if err != nil {
+		return err
+	}
+	if c := b.ReadStanding(m).Claim; c != nil && c.Continued != nil {
+		return d.cancelBody(ctx, c.Continued)
+	}
+	return nil
+}
+
+func (d *delivery) cancelMembers(ctx context.Context, env *task.Envelope) error {
+	for _, body := range env.Members {
+		if err := d.cancelBody(ctx, body); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (d *delivery) cancelBody(ctx context.Context, body []byte) error {
+	e, err := task.DecodeEnvelope(body)
+	if err != nil {
+		return nil // it can never have run
+	}
+	if err := d.w.cancel(ctx, e); err != nil {
+		return err
+	}
+	return d.cancelMembers(ctx, e)
 }
 
 // cancel records that a job is cancelled, unless it has ended, and takes its message

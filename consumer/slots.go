@@ -87,6 +87,9 @@ func (s *slots) wakeFirst() {
 
 // wait takes one slot as soon as there is one.
 func (s *slots) wait(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	h := newHunger()
 	for s.take(1, h) == 0 {
 		select {

@@ -42,11 +42,16 @@ func (d *delivery) stopOf(err error) *stop {
 	}}
 }
 
-// stopUnavailable gives a job back whose user or object could not be looked up. It
-// counts no attempt.
+// stopUnavailable gives a job back whose user or object could not be looked up.
 func (d *delivery) stopUnavailable(err error) *stop {
+	return d.stopPutBack("look up its user or object", err)
+}
+
+// stopPutBack gives a job back that cannot go on now. It counts neither an attempt nor an
+// interruption.
+func (d *delivery) stopPutBack(step string, err error) *stop {
 	return &stop{func(d *delivery) {
-		if d.claim != nil {
+		if d.claim != nil && d.claim.State == task.ClaimRunning {
 			c := d.amend()
 			c.State = task.ClaimReturned
 			if err := d.writeClaim(c); err != nil {
@@ -54,7 +59,7 @@ func (d *delivery) stopUnavailable(err error) *stop {
 				return
 			}
 		}
-		d.giveBack(unavailablePause(d.deliveries()), "look up its user or object", err)
+		d.giveBack(unavailablePause(d.deliveries()), step, err)
 	}}
 }
 

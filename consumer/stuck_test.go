@@ -165,7 +165,6 @@ func TestWaitThatOutlivesItsHandlerLeaksNoSlot(t *testing.T) {
 // fails its job and nothing else.
 func TestErrorThatPanicsFailsItsJobAlone(t *testing.T) {
 	t.Parallel()
-	t.Skip("bug 10: it ends the process of the worker")
 	env := embeddedtest.New(t)
 	reg := echoing()
 	handle(reg, work, func(context.Context, string) (string, error) {

@@ -31,14 +31,25 @@ func (d *delivery) unknownTask(env *task.Envelope) string {
 
 // unknown leaves a job to a worker that knows it. The first sighting is recorded: when
 // the grace time after it is over, the job fails.
+//
+// name is empty for an envelope of a later version, of which nothing but its subject is
+// known: when its grace time is over it is put aside.
 func (d *delivery) unknown(name string, why error) {
+	if d.claim != nil && d.older(d.claim) {
+		d.leave(nil)
+		return
+	}
 	c := d.amend()
+	if left := time.Until(c.NotBefore); c.State == task.ClaimRetrying && left > 0 {
+		d.back(left)
+		return
+	}
 	first := c.Seen.IsZero()
 	if first {
-		c.State, c.Seen = task.ClaimUnknown, time.Now()
-		if d.env == nil {
-			d.env = &task.Envelope{ID: d.at.ID, Queue: d.at.Queue}
+		if c.State == task.ClaimRunning {
+			c.Interruptions++
 		}
+		c.State, c.Seen = task.ClaimUnknown, time.Now()
 		if err := d.writeClaim(c); err != nil {
 			d.stopOf(err).do(d)
 			return
@@ -49,7 +60,7 @@ func (d *delivery) unknown(name string, why error) {
 		d.back(min(time.Duration(d.deliveries())*200*time.Millisecond, 5*time.Second, d.w.cfg.UnknownGrace))
 		return
 	}
-	if d.env == nil || d.env.Task == "" {
+	if name == "" {
 		d.reject("version", why)
 		return
 	}

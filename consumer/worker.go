@@ -22,13 +22,14 @@ type Worker struct {
 	broker *stream.Broker
 	reg    *registry.Registry
 
-	slots    *slots
-	parked   chan struct{}  // a place for each whole job that may be parked
-	window   chan struct{}  // a place for each outcome that is on its way
-	running  sync.WaitGroup // deliveries that are being handled
-	renewNow chan struct{}  // of capacity 1
-	started  atomic.Bool
-	ready    chan struct{}
+	slots     *slots
+	parked    chan struct{}  // a place for each whole job that may be parked
+	followers chan struct{}  // the same for callbacks that were added late
+	window    chan struct{}  // a place for each outcome that is on its way
+	running   sync.WaitGroup // deliveries that are being handled
+	renewNow  chan struct{}  // of capacity 1
+	started   atomic.Bool
+	ready     chan struct{}
 
 	mu    sync.Mutex
 	jobs  map[string]*delivery // what is being handled, by fence
@@ -67,13 +68,14 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 	reg.Seal()
 	w := &Worker{
 		cfg: cfg, log: cfg.Logger, broker: broker, reg: reg,
-		slots:    newSlots(cfg.Concurrency),
-		parked:   make(chan struct{}, cfg.Parked),
-		window:   make(chan struct{}, max(2*cfg.Concurrency, 64)),
-		ready:    make(chan struct{}),
-		renewNow: make(chan struct{}, 1),
-		jobs:     make(map[string]*delivery),
-		lanes:    make(map[string]*puller),
+		slots:     newSlots(cfg.Concurrency),
+		parked:    make(chan struct{}, cfg.Parked),
+		followers: make(chan struct{}, cfg.Parked),
+		window:    make(chan struct{}, max(2*cfg.Concurrency, 64)),
+		ready:     make(chan struct{}),
+		renewNow:  make(chan struct{}, 1),
+		jobs:      make(map[string]*delivery),
+		lanes:     make(map[string]*puller),
 	}
 	return w, nil
 }

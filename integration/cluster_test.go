@@ -16,9 +16,15 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
+// oneCluster holds the right to run a cluster: nodes that must share two cores with
+// those of another take seconds to elect a leader.
+var oneCluster sync.Mutex
+
 // newCluster is a cell on three nodes. The nodes need longer than one to answer.
 func newCluster(t *testing.T, lease time.Duration) (*cell, *embedded.Cluster) {
 	t.Helper()
+	oneCluster.Lock()
+	t.Cleanup(oneCluster.Unlock)
 	nodes, err := embedded.StartCluster(3, embedded.Config{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)

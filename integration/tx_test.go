@@ -116,7 +116,7 @@ func TestAProducerThatIsKilledInItsCommitLeavesAllOrNothing(t *testing.T) {
 		p.gone(t)
 		select {
 		case <-tr.fired:
-		default:
+		case <-time.After(shortLease):
 			t.Fatalf("the producer ended by itself:\n%s", p.said())
 		}
 		if k.n == size && k.forward {

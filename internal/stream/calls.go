@@ -29,6 +29,7 @@ type call struct {
 	id       uint64
 	deadline time.Time
 	answered bool
+	busy     bool // done runs for an answer
 	// done takes an answer and says whether more are to come, or takes an error.
 	done func(*nats.Msg, error) (more bool)
 }
@@ -88,9 +89,17 @@ func (c *calls) receive(msg *nats.Msg) {
 		msg, err = nil, nats.ErrNoResponders
 	}
 	if p.done(msg, err) && err == nil {
+		c.release(p)
 		return
 	}
 	c.take(id, false)
+}
+
+// release lets a request that has more answers to come expire again.
+func (c *calls) release(p *call) {
+	c.mu.Lock()
+	p.busy = false
+	c.mu.Unlock()
 }
 
 // take returns the request that waits under id, and leaves it there if it may have
@@ -99,7 +108,11 @@ func (c *calls) take(id uint64, keep bool) *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.waiting[id]
-	if p != nil && !keep {
+	switch {
+	case p == nil:
+	case keep:
+		p.busy = true
+	default:
 		delete(c.waiting, id)
 		p.answered = true
 	}
@@ -122,17 +135,21 @@ func (c *calls) arm() {
 
 func (c *calls) expire() {
 	now := time.Now()
-	var late []*call
+	var late, busy []*call
 	c.mu.Lock()
 	n := 0
 	for ; n < len(c.order) && (c.order[n].answered || !c.order[n].deadline.After(now)); n++ {
-		if p := c.order[n]; !p.answered {
+		switch p := c.order[n]; {
+		case p.answered:
+		case p.busy:
+			busy = append(busy, p)
+		default:
 			p.answered = true
 			delete(c.waiting, p.id)
 			late = append(late, p)
 		}
 	}
-	c.order = append(c.order[:0:0], c.order[n:]...)
+	c.order = append(busy, c.order[n:]...)
 	c.armed = false
 	c.arm()
 	c.mu.Unlock()

@@ -40,6 +40,36 @@ func (b *Broker) Lanes(ctx context.Context, queue string) ([]Lane, error) {
 	return b.listLanes(ctx, info, queue)
 }
 
+// Restore returns the lanes of a declared queue as Lanes does, and makes those again whose consumers are gone: default,
+// free, system and every quota whose size is written down. A queue that is not declared is declared. With BindOnly
+// nothing is made.
+func (b *Broker) Restore(ctx context.Context, queue string) ([]Lane, error) {
+	info, lanes, err := b.look(ctx, queue)
+	if err != nil || b.bindOnly {
+		return lanes, err
+	}
+	if b.checkQueue(info, queue) != nil {
+		if err := b.Declare(ctx, queue); err != nil {
+			return nil, err
+		}
+		return b.Lanes(ctx, queue)
+	}
+	made := false
+	for _, name := range slices.Concat([]string{QuotaDefault, LaneFree, LaneSystem}, quotasIn(info.Config.Metadata, queue)) {
+		if find(lanes, queue, name) != nil {
+			continue
+		}
+		if _, err := b.ensureLane(ctx, info, lanes, queue, name, 0); err != nil {
+			return nil, err
+		}
+		made = true
+	}
+	if !made {
+		return lanes, nil
+	}
+	return b.Lanes(ctx, queue)
+}
+
 // Lane returns one lane: a quota, or free, or system (callbacks and later mean system). Errors are ErrNoSuchQueue and
 // ErrNoSuchQuota.
 func (b *Broker) Lane(ctx context.Context, queue, name string) (*Lane, error) {

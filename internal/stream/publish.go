@@ -117,6 +117,18 @@ func unsent(err error) error {
 	return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 }
 
+// Refused says whether the server, or the client's own checks, can never store the
+// message: sending it again changes nothing.
+func Refused(err error) bool {
+	for _, passing := range [...]error{ErrExists, ErrFull, ErrFenced, ErrUndecided, ErrNoStream, ErrNoAnswer, nats.ErrPermissionViolation} {
+		if errors.Is(err, passing) {
+			return false
+		}
+	}
+	_, refused := errors.AsType[*jetstream.APIError](err)
+	return refused || errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject)
+}
+
 // readAck reads {"stream":"S","seq":4}, by hand as it comes with every job, and an
 // error as the JSON it is.
 func readAck(data []byte) (uint64, error) {

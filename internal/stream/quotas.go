@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -105,6 +106,18 @@ func quotaIn(metadata map[string]string, queue, name string) int {
 		return 0
 	}
 	return size
+}
+
+// quotasIn returns the quotas of a queue whose size is written down, sorted.
+func quotasIn(metadata map[string]string, queue string) []string {
+	var names []string
+	for key := range metadata {
+		if name, ok := strings.CutPrefix(key, quotaKey(queue, "")); ok && name != QuotaDefault && quotaIn(metadata, queue, name) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // noteQuota writes a size into the stream's metadata; 0 removes it.
