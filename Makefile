@@ -6,7 +6,6 @@ DEPGUARD    := github.com/OpenPeeDeeP/depguard/v2/cmd/depguard@v2.3.0
 TOOLS := .tools
 tool   = $(TOOLS)/$(notdir $(firstword $(subst @, ,$(1))))-$(lastword $(subst @, ,$(1)))
 
-BENCH ?= .
 PKG   ?= ./...
 
 .DEFAULT_GOAL := help
@@ -25,8 +24,12 @@ test: ## run all tests with the race detector; PKG=./task/ for one package
 	go test -race -shuffle=on -timeout 10m $(PKG)
 
 .PHONY: bench
-bench: ## run the benchmarks; BENCH=Enqueue for some of them
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(PKG)
+bench: ## measure against a raw NATS client, side by side; BENCH=--quick for a glance
+	go run ./bench $(BENCH)
+
+.PHONY: bench/parts
+bench/parts: ## run the benchmarks of single functions; PKG=./task/ for one package
+	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)
 
 .PHONY: demo
 demo: ## run the demonstration: a server, a worker and some jobs in one process

@@ -20,7 +20,6 @@ const notePause = time.Second
 type notes struct {
 	mu     sync.Mutex
 	now    task.Notes
-	size   int
 	sent   time.Time
 	dirty  bool
 	timer  *time.Timer

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
@@ -104,34 +103,6 @@ func receive[T any](t *testing.T, d time.Duration, what string, c <-chan T) T {
 		t.Fatalf("%s: not within %v", what, d)
 	}
 	panic("unreachable")
-}
-
-// lines collects what a worker logs.
-type lines struct {
-	slog.Handler
-	mu  sync.Mutex
-	all []string
-}
-
-func logged() *lines { return &lines{Handler: slog.DiscardHandler} }
-
-func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
-func (l *lines) WithAttrs([]slog.Attr) slog.Handler       { return l }
-func (l *lines) WithGroup(string) slog.Handler            { return l }
-
-func (l *lines) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
-	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, text)
-	return nil
-}
-
-func (l *lines) list() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.all...)
 }
 
 func wantErr(t *testing.T, err, want error) {

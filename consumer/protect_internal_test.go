@@ -25,7 +25,7 @@ func TestWhateverATaskDoesIsAnError(t *testing.T) {
 		{"a panic with an error", func() error { panic(plain) }, task.ErrPanicked, "plain"},
 		{"a panic with nil", func() error { panic(nil) }, task.ErrPanicked, "nil"}, //nolint:govet // what it is about
 		{"a panic whose text panics", func() error { panic(grumpy{}) }, task.ErrPanicked, "panic"},
-		{"a nil map", func() error { var m map[string]int; m["x"] = 1; return nil }, task.ErrPanicked, "nil map"},
+		{"a nil map", func() error { unmade()["x"] = 1; return nil }, task.ErrPanicked, "nil map"},
 		{"runtime.Goexit", func() error { runtime.Goexit(); return nil }, task.ErrPanicked, "Goexit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -63,6 +63,8 @@ func TestNilFailureIsAnErrorThatSaysSo(t *testing.T) {
 		t.Errorf("the failure is %+v", a.failure)
 	}
 }
+
+func unmade() map[string]int { return nil }
 
 type grumpy struct{}
 

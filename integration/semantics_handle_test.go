@@ -70,8 +70,7 @@ func TestAFailureIsAValueWithItsCauses(t *testing.T) {
 		case "panic":
 			panic("the function panics")
 		case "nil":
-			var m map[string]int
-			m["x"] = 1
+			unmade()["x"] = 1
 		case "goexit":
 			runtime.Goexit()
 		case "wrapped":
@@ -244,3 +243,5 @@ func TestAJobIsFoundByTheIDItHadBeforeTheCommit(t *testing.T) {
 	s.same("result", "x", resultOf(s, found))
 	s.stateIs(task.StateCompleted, found.Status)
 }
+
+func unmade() map[string]int { return nil }

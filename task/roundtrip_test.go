@@ -14,26 +14,33 @@ import (
 )
 
 var (
-	ids     = rapid.StringMatching(`[A-Za-z0-9_-]{1,64}(\.(cb|[1-9]|[1-9][0-9])){0,4}`)
-	tokens  = rapid.StringMatching(`[a-z0-9][a-z0-9-]{0,20}`)
-	names   = rapid.StringMatching(`[a-z0-9_-]{1,9}(\.[a-z0-9_-]{1,9}){0,3}`)
-	objects = rapid.Map(rapid.StringMatching(`(/[a-zA-Z0-9_äß-]{1,12}){0,5}`), func(s string) task.Object { return task.Object(s) })
-	texts   = rapid.StringN(0, 40, -1)
-	blobs   = rapid.SliceOfN(rapid.Byte(), 1, 400)
-	lists   = rapid.SliceOfN(blobs, 0, 5)
-	times   = rapid.Custom(func(t *rapid.T) time.Time {
+	ids     = shared(rapid.StringMatching(`[A-Za-z0-9_-]{1,64}(\.(cb|[1-9]|[1-9][0-9])){0,4}`))
+	tokens  = shared(rapid.StringMatching(`[a-z0-9][a-z0-9-]{0,20}`))
+	names   = shared(rapid.StringMatching(`[a-z0-9_-]{1,9}(\.[a-z0-9_-]{1,9}){0,3}`))
+	objects = shared(rapid.Map(rapid.StringMatching(`(/[a-zA-Z0-9_äß-]{1,12}){0,5}`), func(s string) task.Object { return task.Object(s) }))
+	texts   = shared(rapid.StringN(0, 40, -1))
+	blobs   = shared(rapid.SliceOfN(rapid.Byte(), 1, 400))
+	lists   = shared(rapid.SliceOfN(blobs, 0, 5))
+	times   = shared(rapid.Custom(func(t *rapid.T) time.Time {
 		if rapid.Bool().Draw(t, "unset") {
 			return time.Time{}
 		}
 		return time.UnixMicro(rapid.Int64Range(1, 1<<53).Draw(t, "micros")).UTC()
-	})
-	users = rapid.Custom(func(t *rapid.T) task.User {
+	}))
+	users = shared(rapid.Custom(func(t *rapid.T) task.User {
 		if rapid.Bool().Draw(t, "anonymous") {
 			return task.User{}
 		}
 		return task.User{Realm: rapid.StringMatching(`[ -~é]{0,60}`).Draw(t, "realm"), ID: rapid.StringMatching(`[ -~é]{1,60}`).Draw(t, "id")}
-	})
+	}))
 )
+
+// shared names a generator before parallel tests draw from it: rapid does it at first
+// use, and does not guard it.
+func shared[T any](g *rapid.Generator[T]) *rapid.Generator[T] {
+	_ = g.String()
+	return g
+}
 
 func spanOf(t *rapid.T, label string, least, most time.Duration) time.Duration {
 	if rapid.Bool().Draw(t, label+" unset") {
