@@ -73,6 +73,7 @@ func (w *Worker) renewLeases(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			w.hands.rest(64)
 		case <-w.renewNow:
 		}
 		for _, d := range w.due(time.Now()) {

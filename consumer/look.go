@@ -35,7 +35,7 @@ func (w *Worker) lookUp(p *puller, batch []*nats.Msg) {
 				d.last = m
 			}
 			d.unsure = err != nil
-			go d.handle()
+			w.hands.take(d)
 		}
 	})
 }

@@ -22,6 +22,7 @@ const (
 	burstPatience = 2 * time.Second
 	briefPull     = 20 * time.Millisecond
 	lookMost      = 256
+	serialMost    = 50
 )
 
 // puller asks one consumer for messages. A lane that delivers asks for its share of the
@@ -95,7 +96,8 @@ func (p *puller) stop() { close(p.quit) }
 // run pulls until ctx ends or the puller is stopped. What came and was not started is
 // given back.
 func (p *puller) run(ctx context.Context) {
-	for ctx.Err() == nil && !p.subscribe(ctx) {
+	p.prefix = p.w.broker.APIPrefix() + "CONSUMER.MSG.NEXT." + p.stream + "." + p.consumer
+	for ctx.Err() == nil && !p.subscribe() {
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -108,6 +110,7 @@ func (p *puller) run(ctx context.Context) {
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
 	for {
+		p.look()
 		p.refill()
 		if !p.notFor.IsZero() {
 			pause.Reset(time.Until(p.notFor))
@@ -127,9 +130,7 @@ func (p *puller) run(ctx context.Context) {
 			p.receive(m)
 			p.gather()
 		case free <- struct{}{}:
-			batch := p.batch
-			p.batch = nil
-			p.w.lookUp(p, batch)
+			p.lookNow()
 		case <-p.hunger.wake:
 		case <-pause.C:
 			p.notFor = time.Time{}
@@ -141,9 +142,8 @@ func (p *puller) run(ctx context.Context) {
 	}
 }
 
-func (p *puller) subscribe(ctx context.Context) bool {
+func (p *puller) subscribe() bool {
 	nc := p.w.broker.Conn()
-	p.prefix = p.w.broker.APIPrefix() + "CONSUMER.MSG.NEXT." + p.stream + "." + p.consumer
 	for i := range p.asks {
 		if p.asks[i].sub != nil {
 			continue
@@ -151,12 +151,31 @@ func (p *puller) subscribe(ctx context.Context) bool {
 		inbox := nc.NewInbox()
 		sub, err := nc.ChanSubscribe(inbox, p.msgs)
 		if err != nil {
-			p.w.log.WarnContext(ctx, "subscribe for a lane", "lane", p.consumer, "err", err)
+			p.w.log.Warn("subscribe for a lane", "lane", p.consumer, "err", err)
 			return false
 		}
 		p.asks[i] = ask{sub: sub, inbox: inbox}
 	}
 	return true
+}
+
+// look has what came looked up, unless two looks are on their way: then more may come
+// for the next one.
+func (p *puller) look() {
+	if len(p.batch) == 0 {
+		return
+	}
+	select {
+	case p.looks <- struct{}{}:
+		p.lookNow()
+	default:
+	}
+}
+
+func (p *puller) lookNow() {
+	batch := p.batch
+	p.batch = nil
+	p.w.lookUp(p, batch)
 }
 
 // gather takes what has come meanwhile, so that one look serves many.
@@ -185,11 +204,23 @@ func (p *puller) receive(m *nats.Msg) {
 	a.left = max(a.left-1, 0)
 	p.drained, p.idle = false, 0
 	if !held && p.slots.take(1, p.hunger) == 0 {
+		p.withdraw(a)
 		p.w.nak(m, 0)
 		return
 	}
 	p.out.Add(1)
 	p.batch = append(p.batch, m)
+}
+
+// withdraw takes a pull back that would bring more than there are slots for: the server
+// drops it when nobody listens for its answers any more.
+func (p *puller) withdraw(a *ask) {
+	if a.left == 0 {
+		return
+	}
+	_ = a.sub.Unsubscribe()
+	*a = ask{}
+	p.subscribe()
 }
 
 func (p *puller) askOf(sub *nats.Subscription) *ask {
@@ -266,8 +297,18 @@ func (p *puller) refill() {
 		}
 	}
 	if asked == 0 && p.slots.any(p.hunger) {
-		p.ask(standing, 1, false, pullExpires)
+		p.stand(standing)
 	}
+}
+
+// stand sends the standing pull. In a lane of size 1 one message is out at a time
+// whatever is asked for, so there one pull serves many.
+func (p *puller) stand(a *ask) {
+	if p.size.Load() == 1 && p.most >= serialMost {
+		p.ask(a, serialMost, serialPull, pullSilence)
+		return
+	}
+	p.ask(a, 1, standingPull, pullSilence)
 }
 
 // burst asks for what the free slots can run, but not for a few while more are on
@@ -287,7 +328,7 @@ func (p *puller) burst(a *ask, asked int) int {
 	if p.size.Load() > 0 {
 		expires = 200 * time.Millisecond
 	}
-	p.ask(a, n, true, expires)
+	p.askHeld(a, n, expires)
 	return n
 }
 
@@ -311,21 +352,32 @@ func (p *puller) refillScarce() {
 		expires = briefPull
 	}
 	p.drained = false
-	p.ask(a, 1, true, expires)
+	p.askHeld(a, 1, expires)
 }
 
-func (p *puller) ask(a *ask, n int, noWait bool, expires time.Duration) {
-	body := pullRequest(n, noWait, expires)
-	a.left, a.held = n, noWait
-	a.until = time.Now().Add(burstPatience + expires)
-	if !noWait {
-		a.until = time.Now().Add(pullSilence)
+// askHeld asks for as many messages as slots are held for.
+func (p *puller) askHeld(a *ask, n int, expires time.Duration) {
+	p.ask(a, n, pullRequest(n, true, expires), burstPatience+expires)
+	a.held = a.left > 0
+}
+
+func (p *puller) ask(a *ask, n int, body []byte, patience time.Duration) {
+	if a.sub == nil && !p.subscribe() {
+		p.trouble("no subscription")
+		return
 	}
+	a.left, a.held, a.until = n, false, time.Now().Add(patience)
 	if err := p.w.broker.Conn().PublishRequest(p.prefix, a.inbox, body); err != nil {
 		p.end(a)
 		p.trouble(err.Error())
 	}
 }
+
+// The pulls that an idle lane keeps at the server.
+var (
+	standingPull = pullRequest(1, false, pullExpires)
+	serialPull   = pullRequest(serialMost, false, pullExpires)
+)
 
 func pullRequest(n int, noWait bool, expires time.Duration) []byte {
 	request := struct {

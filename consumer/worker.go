@@ -23,9 +23,10 @@ type Worker struct {
 	reg    *registry.Registry
 
 	slots     *slots
-	parked    chan struct{}  // a place for each whole job that may be parked
-	followers chan struct{}  // the same for callbacks that were added late
-	window    chan struct{}  // a place for each outcome that is on its way
+	parked    chan struct{} // a place for each whole job that may be parked
+	followers chan struct{} // the same for callbacks that were added late
+	window    chan struct{} // a place for each outcome that is on its way
+	hands     *hands
 	running   sync.WaitGroup // deliveries that are being handled
 	renewNow  chan struct{}  // of capacity 1
 	started   atomic.Bool
@@ -72,6 +73,7 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 		parked:    make(chan struct{}, cfg.Parked),
 		followers: make(chan struct{}, cfg.Parked),
 		window:    make(chan struct{}, max(2*cfg.Concurrency, 64)),
+		hands:     newHands(),
 		ready:     make(chan struct{}),
 		renewNow:  make(chan struct{}, 1),
 		jobs:      make(map[string]*delivery),
@@ -120,6 +122,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	err = w.drain()
 	stopRenewing()
 	renewing.Wait()
+	close(w.hands.off)
+	if err == nil {
+		w.hands.all.Wait()
+	}
 	w.log.InfoContext(ctx, "worker stopped")
 	return err
 }
