@@ -89,7 +89,7 @@ func (c *Client) commit(ctx context.Context, all []*task.Envelope) error {
 	}
 	msgs := make([]*nats.Msg, len(all))
 	for i, e := range all {
-		msgs[i] = c.message(e)
+		msgs[i] = c.message(e, e.User.Owner())
 	}
 	if len(all) == 1 {
 		return c.publish(ctx, msgs[0], all[0].Queue, all[0].ID)

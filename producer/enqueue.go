@@ -65,7 +65,7 @@ func (c *Client) store(ctx context.Context, e *task.Envelope) (*handle, error) {
 		return nil, fmt.Errorf("producer: job %s: nothing was sent: %w", task.Quote(e.ID), context.Cause(ctx))
 	}
 	h := c.handleOf(e)
-	err := c.publish(ctx, c.message(e), e.Queue, e.ID)
+	err := c.publish(ctx, c.message(e, h.owner), e.Queue, e.ID)
 	switch {
 	case err == nil:
 		h.queued = true
@@ -117,19 +117,12 @@ func (c *Client) admit(ctx context.Context, all ...*task.Envelope) error {
 }
 
 // message is a job as it is published.
-func (c *Client) message(e *task.Envelope) *nats.Msg {
+func (c *Client) message(e *task.Envelope, owner string) *nats.Msg {
 	lane := e.Lane
 	if !e.NotBefore.IsZero() {
 		lane = stream.LaneLater
 	}
-	header := nats.Header{stream.HeaderTask: {e.Task}}
-	if e.Object != "" {
-		header[stream.HeaderObject] = []string{e.Object.String()}
-	}
-	if !e.User.Anonymous() {
-		header[stream.HeaderUser] = []string{e.User.String()}
-	}
-	return &nats.Msg{Subject: c.broker.Job(e.Queue, lane, e.User.Owner(), e.ID), Header: header, Data: e.Encode()}
+	return &nats.Msg{Subject: c.broker.Job(e.Queue, lane, owner, e.ID), Header: stream.JobHeader(e), Data: e.Encode()}
 }
 
 // publish stores one job.

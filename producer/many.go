@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -19,14 +21,9 @@ const window = 512
 // it and is [ErrUnknown]. Those that are sent again lose their place in the order. Once
 // ctx has ended it returns within 3 s.
 func EnqueueAll[Out any](ctx context.Context, c *Client, calls []task.Call[Out]) ([]*Job[Out], error) {
-	envelopes := make([]*task.Envelope, len(calls))
-	by := c.sealing(ctx)
-	for i, call := range calls {
-		e, err := c.seal(ctx, call.Spec(), by)
-		if err != nil {
-			return nil, fmt.Errorf("%w (call %d of %d; nothing was queued)", err, i+1, len(calls))
-		}
-		envelopes[i] = e
+	envelopes, err := sealAll(ctx, c, calls)
+	if err != nil {
+		return nil, err
 	}
 	handles, err := c.enqueueAll(ctx, envelopes)
 	if handles == nil {
@@ -41,27 +38,62 @@ func EnqueueAll[Out any](ctx context.Context, c *Client, calls []task.Call[Out])
 	return jobs, err
 }
 
+// sealAll checks all calls, on all processors if they are many: nothing can be sent
+// meanwhile. A hook is asked in order, one call at a time.
+func sealAll[Out any](ctx context.Context, c *Client, calls []task.Call[Out]) ([]*task.Envelope, error) {
+	envelopes := make([]*task.Envelope, len(calls))
+	by := c.sealing(ctx)
+	parts := 1
+	if c.cfg.Before == nil && len(calls) >= window {
+		parts = runtime.GOMAXPROCS(0)
+	}
+	errs := make([]error, parts)
+	var sealing sync.WaitGroup
+	for p := range parts {
+		sealing.Go(func() {
+			for i := p * len(calls) / parts; i < (p+1)*len(calls)/parts; i++ {
+				e, err := c.seal(ctx, calls[i].Spec(), by)
+				if err != nil {
+					errs[p] = fmt.Errorf("%w (call %d of %d; nothing was queued)", err, i+1, len(calls))
+					return
+				}
+				envelopes[i] = e
+			}
+		})
+	}
+	sealing.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return envelopes, nil
+}
+
 func (c *Client) enqueueAll(ctx context.Context, all []*task.Envelope) ([]*handle, error) {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	if err := c.admit(ctx, all...); err != nil {
 		return nil, err
 	}
-	errs := c.send(ctx, all)
 	handles := make([]*handle, len(all))
+	for i, e := range all {
+		handles[i] = c.handleOf(e)
+	}
+	errs := c.send(ctx, all, handles)
 	var refused []error
 	for i, e := range all {
 		err := errs[i]
 		if errors.Is(err, stream.ErrNoAnswer) || errors.Is(err, stream.ErrNoStream) {
-			err = c.publish(ctx, c.message(e), e.Queue, e.ID)
+			err = c.publish(ctx, c.message(e, handles[i].owner), e.Queue, e.ID)
 		} else if !errors.Is(err, errUnsent) {
 			err = c.answer(err, e.Queue, e.ID)
 		}
-		if err == nil || errors.Is(err, ErrUnknown) {
-			handles[i] = c.handleOf(e)
-			handles[i].queued = err == nil
-		}
+		handles[i].queued = err == nil
 		if err != nil {
+			if !errors.Is(err, ErrUnknown) {
+				handles[i] = nil
+			}
 			refused = append(refused, fmt.Errorf("call %d: %w", i+1, err))
 		}
 	}
@@ -71,7 +103,7 @@ func (c *Client) enqueueAll(ctx context.Context, all []*task.Envelope) ([]*handl
 var errUnsent = errors.New("nothing was sent")
 
 // send publishes all, a window at a time, and returns what came of each.
-func (c *Client) send(ctx context.Context, all []*task.Envelope) []error {
+func (c *Client) send(ctx context.Context, all []*task.Envelope, handles []*handle) []error {
 	errs := make([]error, len(all))
 	slots := make(chan struct{}, window)
 	for i, e := range all {
@@ -85,7 +117,7 @@ func (c *Client) send(ctx context.Context, all []*task.Envelope) []error {
 			}
 			break
 		}
-		c.broker.PublishAsync(c.message(e), func(_ uint64, err error) {
+		c.broker.PublishAsync(c.message(e, handles[i].owner), func(_ uint64, err error) {
 			errs[i] = err
 			<-slots
 		})

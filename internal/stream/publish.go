@@ -45,9 +45,10 @@ const (
 // Fenced returns a message that is stored only if the last message under fence is seq,
 // 0 for none.
 func Fenced(subject, fence string, seq uint64, data []byte) *nats.Msg {
+	values := [2]string{strconv.FormatUint(seq, 10), fence}
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
-		headerExpected:        {strconv.FormatUint(seq, 10)},
-		headerExpectedSubject: {fence},
+		headerExpected:        values[0:1:1],
+		headerExpectedSubject: values[1:2:2],
 	}}
 }
 

@@ -150,12 +150,15 @@ func (b *Broker) APIPrefix() string { return b.prefix }
 
 // JobHeader is what people with the plain nats tool see of a job; nobody decides by it.
 func JobHeader(e *task.Envelope) nats.Header {
-	h := nats.Header{HeaderTask: {e.Task}}
+	values := [3]string{e.Task, string(e.Object)}
+	h := make(nats.Header, len(values))
+	h[HeaderTask] = values[0:1:1]
 	if e.Object != "" {
-		h[HeaderObject] = []string{string(e.Object)}
+		h[HeaderObject] = values[1:2:2]
 	}
 	if !e.User.Anonymous() {
-		h[HeaderUser] = []string{e.User.String()}
+		values[2] = e.User.String()
+		h[HeaderUser] = values[2:3:3]
 	}
 	return h
 }
