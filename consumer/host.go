@@ -22,18 +22,19 @@ type notes struct {
 	now    task.Notes
 	sent   time.Time
 	dirty  bool
+	tells  bool // the job has said how far it is
 	timer  *time.Timer
 	closed bool
 }
 
 // Progress makes attempt a [task.Host].
 func (a *attempt) Progress(share float64, text string) {
-	a.notes.change(a, func(n *task.Notes) { n.Progress, n.Text = share, text })
+	a.notes.change(a, true, func(n *task.Notes) { n.Progress, n.Text = share, text })
 }
 
 // Note makes attempt a [task.Host].
 func (a *attempt) Note(key string, value []byte) {
-	a.notes.change(a, func(n *task.Notes) {
+	a.notes.change(a, false, func(n *task.Notes) {
 		values := maps.Clone(n.Values)
 		if values == nil {
 			values = map[string][]byte{}
@@ -51,7 +52,9 @@ func (a *attempt) Note(key string, value []byte) {
 	})
 }
 
-func (n *notes) change(a *attempt, change func(*task.Notes)) {
+// change goes out at once if the pause since the last is over, or if it is the first word
+// of how far the job is.
+func (n *notes) change(a *attempt, progress bool, change func(*task.Notes)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -62,7 +65,9 @@ func (n *notes) change(a *attempt, change func(*task.Notes)) {
 	}
 	change(&n.now)
 	wait := notePause - time.Since(n.sent)
-	if wait <= 0 {
+	first := progress && !n.tells
+	n.tells = n.tells || progress
+	if wait <= 0 || first {
 		n.send(a)
 		return
 	}
@@ -107,7 +112,9 @@ func (n *notes) send(a *attempt) {
 			a.d.w.log.Debug("store notes", "id", a.env.ID, "err", err)
 		}
 	})
-	a.d.w.event(task.EventProgress, a, n.now.Progress, n.now.Text)
+	if n.tells {
+		a.d.w.event(task.EventProgress, a, n.now.Progress, n.now.Text)
+	}
 }
 
 // readNotes returns what an earlier attempt has noted.

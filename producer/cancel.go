@@ -35,7 +35,7 @@ func (c *Client) cancelJob(ctx context.Context, queue, owner, id string) error {
 			return tell("cancel", err)
 		}
 		if s.Record != nil && s.Record.End != task.Cancelled {
-			return fmt.Errorf("producer: job %s: %w: it has %s", task.Quote(id), ErrCompleted, s.Record.End)
+			return fmt.Errorf("producer: job %s: %w: its outcome is %s", task.Quote(id), ErrCompleted, s.Record.End)
 		}
 		p, err := c.locate(ctx, queue, owner, id)
 		switch {

@@ -168,7 +168,7 @@ func (c *Client) checkDeclared(ctx context.Context, queues ...string) error {
 	}
 	for _, queue := range queues {
 		if !slices.Contains(there, queue) {
-			return fmt.Errorf("producer: queue %s: %w; there are %q (declare it with Config.Queues)", task.Quote(queue), ErrNoSuchQueue, there)
+			return fmt.Errorf("producer: queue %s: %w; there are %q (declare it with Config.Queues, or with \"natsasync init\")", task.Quote(queue), ErrNoSuchQueue, there)
 		}
 	}
 	return nil

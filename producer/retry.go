@@ -55,7 +55,7 @@ func (c *Client) failed(ctx context.Context, id string) (*task.Envelope, error) 
 		return nil, fmt.Errorf("producer: job %s: it is %s: only a failed job can be tried again (wait, or cancel it)", task.Quote(id), st.State)
 	}
 	if s.Record.End != task.Failed {
-		return nil, fmt.Errorf("producer: job %s: it has %s: only a failed job can be tried again", task.Quote(id), s.Record.End)
+		return nil, fmt.Errorf("producer: job %s: its outcome is %s: only a failed job can be tried again", task.Quote(id), s.Record.End)
 	}
 	if len(s.Record.Envelope) == 0 {
 		return nil, fmt.Errorf("producer: job %s: its outcome keeps no envelope (queue the call again)", task.Quote(id))

@@ -36,13 +36,14 @@ func (f *Failure) Unwrap() error {
 	return f.Cause
 }
 
-// Is matches by code.
+// Is matches by code: a sentinel of this package, or what [Fail] made. A failure that
+// was recorded is no sentinel, and matches itself alone.
 func (f *Failure) Is(target error) bool {
 	switch t := target.(type) {
 	case *coded:
 		return t.code == f.Code
 	case *Failure:
-		return t.Code == f.Code && t.Message == "" && t.Cause == nil
+		return t.Code == f.Code && t.ID == ""
 	}
 	return false
 }

@@ -87,8 +87,14 @@ func TestCodesOfTheApplication(t *testing.T) {
 	if !errors.Is(f, task.Fail("out_of_stock", "")) || errors.Is(f, task.Fail("other", "")) {
 		t.Errorf("%+v does not match by its code", f)
 	}
-	if errors.Is(f, task.Fail("out_of_stock", "another message")) {
-		t.Error("a message that differs is no sentinel")
+	errOutOfStock := task.Fail("out_of_stock", "there are no more")
+	if !errors.Is(f, errOutOfStock) {
+		t.Error("an error kept in a variable is no sentinel")
+	}
+	another := recorded(t, errOutOfStock)
+	another.ID = "another"
+	if errors.Is(f, another) {
+		t.Error("the failure of another job is a sentinel")
 	}
 	if f.Error() != "order 7: no more chairs" || f.Cause.Error() != "no more chairs" {
 		t.Errorf("%q, caused by %q", f, f.Cause)

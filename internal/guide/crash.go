@@ -2,8 +2,8 @@ package guide
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"time"
 
@@ -76,8 +76,12 @@ func killed(ctx context.Context, s *Scene) (string, error) {
 	return fmt.Sprintf("%s; by the second worker: %v; outcomes: %d", report, by != "" && by != at.Worker, outcomes), nil
 }
 
+// end lets a worker process finish what it does, as a deployment would. One that was
+// killed has ended.
 func end(cmd *exec.Cmd) {
-	if err := cmd.Process.Kill(); err == nil || !errors.Is(err, context.Canceled) {
-		_ = cmd.Wait()
+	if cmd.ProcessState != nil {
+		return
 	}
+	_ = cmd.Process.Signal(os.Interrupt)
+	_ = cmd.Wait()
 }

@@ -59,6 +59,7 @@ func (b *Broker) api(ctx context.Context, method string, request any, into answe
 
 // repeat does one request on subject until it is answered, with a timeout for each try. A refusal is an answer.
 func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Context) error) error {
+	b.logger.DebugContext(ctx, "asking", "request", subject)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		once, cancel := context.WithTimeout(ctx, requestTimeout)
 		err := do(once)
