@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -18,11 +19,25 @@ func (d *delivery) putOff(until time.Time) {
 	m.Header["Nats-Schedule-Target"] = []string{b.DueJob(d.at.Queue, d.at.Owner, d.at.ID)}
 	ctx, done := d.bookkeeping()
 	defer done()
-	if _, err := b.Publish(ctx, m); err != nil {
+	seq, err := b.Publish(ctx, m)
+	if err == nil {
+		err = d.withdrawIfEnded(ctx, seq)
+	}
+	if err != nil {
 		d.giveBack(unavailablePause(d.deliveries()), "put it off", err)
 		return
 	}
 	d.ack()
+}
+
+// withdrawIfEnded takes a schedule back if the job was cancelled while it was put off:
+// whoever cancelled it may have looked before the schedule was there.
+func (d *delivery) withdrawIfEnded(ctx context.Context, seq uint64) error {
+	s, err := d.w.broker.Standing(ctx, d.at.Queue, d.at.Owner, d.at.ID)
+	if err != nil || s.Record == nil {
+		return err
+	}
+	return d.w.broker.Delete(ctx, d.w.broker.Later(), seq)
 }
 
 // moveDue puts a job whose time has come into its lane. "Already queued" is no success

@@ -44,17 +44,21 @@ func succeeds[Out any](c *cell, job *producer.Job[Out]) Out {
 	return out
 }
 
-// recorded is the one outcome of a job; it fails the test if there are more or none.
+// recorded is the one outcome of a job that has ended; it fails the test if there are
+// more or none.
 func (c *cell) recorded(queue, id string) stream.Standing {
 	c.t.Helper()
 	all := c.outcomes(queue, id)
+	for deadline := time.Now().Add(patience); len(all) == 0 && time.Now().Before(deadline); all = c.outcomes(queue, id) {
+		time.Sleep(3 * time.Millisecond) // the replica that was asked does not know yet
+	}
 	if len(all) != 1 {
 		c.t.Fatalf("job %s has %d outcomes, want 1: %+v\n%s", id, len(all), all, c.history)
 	}
 	return all[0]
 }
 
-// outcomes are all ends that are recorded of a job.
+// outcomes are all ends that are recorded of a job, as any replica knows them.
 func (c *cell) outcomes(queue, id string) []stream.Standing {
 	c.t.Helper()
 	var all []stream.Standing

@@ -135,7 +135,20 @@ func (c *Client) sweep(ctx context.Context, p *place, unstarted bool) {
 	if err == nil && waits {
 		err = c.broker.Delete(ctx, p.stream, p.message.Seq)
 	}
+	if p.later && p.stream == c.broker.Jobs() {
+		err = errors.Join(err, c.sweepLater(ctx, p))
+	}
 	if err != nil {
 		c.log.DebugContext(ctx, "the message of a cancelled job is left to a worker", "id", p.ID, "queue", p.Queue, "err", err)
 	}
+}
+
+// sweepLater removes the schedule of a job that a worker has put off since it was seen;
+// a worker that does so later looks again by itself.
+func (c *Client) sweepLater(ctx context.Context, p *place) error {
+	m, err := c.broker.Last(ctx, c.broker.Later(), c.broker.LaterJob(p.Queue, p.Owner, p.ID))
+	if err != nil || m == nil {
+		return err
+	}
+	return c.broker.Delete(ctx, c.broker.Later(), m.Seq)
 }
