@@ -56,8 +56,12 @@ func (c *Client) length(ctx context.Context, queue string) (int, error) {
 			n += l.Info.NumPending
 		}
 	}
+	moving, err := c.unmoved(ctx, queue)
+	if err != nil {
+		return 0, tell("count the jobs of queue "+task.Quote(queue), err)
+	}
+	n += moving
 	for _, at := range [...]struct{ stream, filter string }{
-		{c.broker.Jobs(), c.broker.LaneFilter(queue, stream.LaneLater)},
 		{c.broker.Later(), c.broker.LaterJob(queue, "*", ">")},
 		{c.broker.Later(), c.broker.DueJob(queue, "*", ">")},
 	} {
@@ -68,6 +72,33 @@ func (c *Client) length(ctx context.Context, queue string) (int, error) {
 		n += more
 	}
 	return int(n), nil
+}
+
+// unmoved is how many jobs for later no worker has moved yet. One that moves lies in both
+// places for a moment; where hundreds move at once some may be counted twice.
+func (c *Client) unmoved(ctx context.Context, queue string) (uint64, error) {
+	const most = 200
+	var n uint64
+	for m, err := range c.broker.Range(ctx, c.broker.Jobs(), c.broker.LaneFilter(queue, stream.LaneLater), 1) {
+		if err != nil {
+			return 0, err
+		}
+		if n++; n > most {
+			return c.broker.Count(ctx, c.broker.Jobs(), c.broker.LaneFilter(queue, stream.LaneLater))
+		}
+		at, ok := c.broker.ParseJob(m.Subject)
+		if !ok {
+			continue
+		}
+		moved, err := c.broker.Last(ctx, c.broker.Later(), c.broker.LaterJob(at.Queue, at.Owner, at.ID))
+		if err != nil {
+			return 0, err
+		}
+		if moved != nil {
+			n--
+		}
+	}
+	return n, nil
 }
 
 // lanes returns the lanes of a queue that is declared.
