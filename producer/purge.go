@@ -38,7 +38,7 @@ func (c *Client) purge(ctx context.Context, queue string) (int, error) {
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			done, err := c.purgeJob(ctx, p, c.waits(p, lanes))
+			done, err := c.purgeJob(ctx, p, p.later || c.waits(p, lanes)) // who moves a job does not start it
 			if err != nil {
 				stop(err)
 			}
