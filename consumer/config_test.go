@@ -99,7 +99,7 @@ func TestRunIsCalledOnceAndHealthNeedsIt(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
 	receive(t, patience, "ready", w.Ready())
-	if err := w.Health(soon(t)); err != nil {
+	if err := w.Health(t.Context()); err != nil {
 		t.Errorf("health while it runs is %v", err)
 	}
 	if err := w.Run(ctx); err == nil {

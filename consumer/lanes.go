@@ -19,6 +19,10 @@ import (
 // laneLook is how often a worker compares what it pulls from with what there is.
 const laneLook = 10 * time.Second
 
+// lookAgain is when a lane that differs is looked at once more before it is left alone: a
+// quota that is being changed differs for a moment.
+const lookAgain = 500 * time.Millisecond
+
 // watchLanes keeps one puller for each lane of the worker's queues until ctx ends, and
 // closes them.
 func (w *Worker) watchLanes(ctx context.Context) {
@@ -78,11 +82,19 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()
 			continue
 		}
 		for _, l := range lanes {
-			if diffs := w.broker.Differs(l); len(diffs) > 0 {
-				problems = append(problems, fmt.Errorf("consumer: lane %s is left alone, its consumer is not as it must be: %s", stream.Consumer(l.Queue, l.Name), strings.Join(diffs, "; ")))
+			name := stream.Consumer(l.Queue, l.Name)
+			diffs := strings.Join(w.broker.Differs(l), "; ")
+			if diffs != "" && w.suspect[name] == diffs {
+				problems = append(problems, fmt.Errorf("consumer: lane %s is left alone, its consumer is not as it must be: %s", name, diffs))
 				continue
 			}
-			want[stream.Consumer(l.Queue, l.Name)] = l
+			if w.suspect[name] = diffs; diffs != "" {
+				time.AfterFunc(lookAgain, nudge)
+				if !w.pulls(name) {
+					continue
+				}
+			}
+			want[name] = l
 		}
 	}
 	if err := w.broker.EnsureDue(once); err != nil {
@@ -98,6 +110,13 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()
 		w.lastLook.Store(time.Now().UnixNano())
 	}
 	w.match(ctx, want, unseen, pulling, nudge)
+}
+
+// pulls says whether there is a puller for a lane.
+func (w *Worker) pulls(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lanes[name] != nil
 }
 
 // report logs what is wrong with the lanes, once for each change.

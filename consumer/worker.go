@@ -45,7 +45,8 @@ type Worker struct {
 	// taking ends when Run is told to stop: nothing new is started then.
 	taking context.Context
 
-	lastLook atomic.Int64 // when the lanes were last seen, Unix nanoseconds
+	suspect  map[string]string // what differed at the last look, by consumer; only watchLanes uses it
+	lastLook atomic.Int64      // when the lanes were last seen, Unix nanoseconds
 	lookErr  atomic.Pointer[error]
 }
 
@@ -78,6 +79,7 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 		renewNow:  make(chan struct{}, 1),
 		jobs:      make(map[string]*delivery),
 		lanes:     make(map[string]*puller),
+		suspect:   make(map[string]string),
 	}
 	return w, nil
 }
@@ -163,8 +165,10 @@ func (w *Worker) count() int {
 }
 
 // Health says whether the worker is connected and sees its lanes; nil if it does. Use
-// it for a liveness probe.
+// it for a liveness probe. Without a deadline in ctx it takes at most 5 s.
 func (w *Worker) Health(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	nc := w.broker.Conn()
 	if !nc.IsConnected() {
 		return fmt.Errorf("consumer: not connected to NATS (%s)", nc.Status())
