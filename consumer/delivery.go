@@ -164,8 +164,6 @@ func (d *delivery) agrees() error {
 		return fmt.Errorf("the envelope's queue and lane %s are not its subject's", task.Quote(e.Queue+"."+e.Lane))
 	case e.User.Owner() != d.at.Owner:
 		return fmt.Errorf("the envelope's user %s is not its subject's owner %s", task.Quote(e.User.String()), task.Quote(d.at.Owner))
-	case e.Installation != "" && e.Installation != d.w.broker.Installation():
-		return fmt.Errorf("the envelope is for installation %s", task.Quote(e.Installation))
 	case e.Lane == stream.LaneLater || e.Lane == stream.LaneSystem:
 		return fmt.Errorf("the envelope's lane %s is reserved", task.Quote(e.Lane))
 	}

@@ -73,12 +73,17 @@ type cell struct {
 // newCell starts a throw-away server in this process that others can reach.
 func newCell(t *testing.T, queues ...string) *cell {
 	t.Helper()
+	return newCellWithLease(t, shortLease, queues...)
+}
+
+func newCellWithLease(t *testing.T, lease time.Duration, queues ...string) *cell {
+	t.Helper()
 	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shutDown(t, srv) })
-	return cellOn(t, srv.URL(), shortLease, queues...)
+	return cellOn(t, srv.URL(), lease, queues...)
 }
 
 // cellOn declares the queues on a server that runs somewhere.

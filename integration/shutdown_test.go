@@ -19,7 +19,8 @@ func TestAWorkerThatIsAskedToStopFinishesWhatRunsAndTakesNoMore(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("processes cannot be asked to stop there")
 	}
-	c := newCell(t)
+	const lease = 20 * time.Second // so long that whoever waits for it is found out
+	c := newCellWithLease(t, lease)
 	second := c.hire("second")
 	first := c.employ("first", c.url)
 	one := queue(c, gated("one", "gate"))
@@ -48,7 +49,7 @@ func TestAWorkerThatIsAskedToStopFinishesWhatRunsAndTakesNoMore(t *testing.T) {
 	stopped := time.Now()
 	second.begin()
 	succeeds(c, two)
-	within(t, "the next job", time.Since(stopped), shortLease) // nothing waits for a lease
+	within(t, "the next job", time.Since(stopped), lease/2)
 	c.drained()
 	c.starts("one", 1, 1)
 	c.starts("free", 5, 5)
@@ -57,7 +58,8 @@ func TestAWorkerThatIsAskedToStopFinishesWhatRunsAndTakesNoMore(t *testing.T) {
 
 func TestWhatIsNotFinishedInTimeGoesBackToItsPlaceUncounted(t *testing.T) {
 	t.Parallel()
-	c := newCell(t)
+	const lease = 20 * time.Second // so long that whoever waits for it is found out
+	c := newCellWithLease(t, lease)
 	first := c.hire("first", func(cfg *consumer.Config) { cfg.ShutdownTimeout = 100 * time.Millisecond })
 	second := c.hire("second")
 	first.begin()
@@ -80,7 +82,7 @@ func TestWhatIsNotFinishedInTimeGoesBackToItsPlaceUncounted(t *testing.T) {
 			t.Errorf("job %s has attempt %d, want 1", job.ID(), n)
 		}
 	}
-	within(t, "going on with what went back", time.Since(stopped), shortLease)
+	within(t, "going on with what went back", time.Since(stopped), lease/2)
 	for _, b := range []*producer.Job[batch.Results]{many, apart} {
 		if err := succeeds(c, b).Err(); err != nil {
 			t.Error(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -162,6 +163,9 @@ func (c *Client) checkDeclared(ctx context.Context, queues ...string) error {
 	there, err := c.broker.Queues(ctx)
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return fmt.Errorf("producer: queue %q: %w (declare it with Config.Queues, or with \"natsasync init\")", queues, ErrNoSuchQueue)
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("producer: queue %q: %w: the streams are gone (make them again with \"natsasync init\")", queues, ErrNoSuchQueue)
 	}
 	if err != nil {
 		return nil
