@@ -39,8 +39,8 @@ type Config struct {
 	// another value than theirs is an error that names both.
 	Lease time.Duration
 	// ShutdownTimeout is how long running jobs may go on after Run's context has
-	// ended. Then their contexts end, and what was not finished goes back to its place.
-	// Defaults to 30 s.
+	// ended. Then their contexts end, and what was not finished goes back to its place;
+	// handlers have a quarter more, at least 5 s, to return. Defaults to 30 s.
 	ShutdownTimeout time.Duration
 	// Parked is how many whole jobs may wait for others at once in this worker: they
 	// hold no slot. Defaults to 1,000.

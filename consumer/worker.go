@@ -155,7 +155,7 @@ func (w *Worker) drain() error {
 	}
 	left := w.count()
 	w.log.Error("handlers ignore that their contexts have ended; other workers get their jobs when the lease is over", "jobs", left)
-	return fmt.Errorf("consumer: %d handlers did not return within %v (a handler must heed its context)", left, w.cfg.ShutdownTimeout)
+	return fmt.Errorf("consumer: %d handlers did not return after their contexts had ended, %v after the worker was told to stop (a handler must heed its context)", left, w.cfg.ShutdownTimeout)
 }
 
 func (w *Worker) count() int {

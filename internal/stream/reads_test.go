@@ -210,7 +210,7 @@ func TestRangeKeepsTheOrderOverManyPages(t *testing.T) {
 	futures := make([]jetstream.PubAckFuture, 0, 2*jobs)
 	for i := range jobs {
 		for _, lane := range []string{"default", "free"} {
-			future, err := b.JetStream().PublishAsync(b.Job("q", lane, "anon", fmt.Sprint(i)), []byte(fmt.Sprint(i)))
+			future, err := b.JetStream().PublishAsync(b.Job("q", lane, "anon", fmt.Sprint(i)), []byte(fmt.Sprint(i)), jetstream.WithStallWait(time.Minute))
 			must(t, err)
 			futures = append(futures, future)
 		}
