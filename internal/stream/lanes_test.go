@@ -19,11 +19,13 @@ func lane(t *testing.T, b *stream.Broker, queue, name string) stream.Lane {
 	return *got
 }
 
+// fetch takes up to n messages. A consumer hears of what was stored a moment later, so it
+// waits a second for more.
 func fetch(t *testing.T, b *stream.Broker, queue, name string, n int) []string {
 	t.Helper()
 	c, err := b.JetStream().Consumer(t.Context(), b.Jobs(), stream.Consumer(queue, name))
 	must(t, err)
-	batch, err := c.FetchNoWait(n)
+	batch, err := c.Fetch(n, jetstream.FetchMaxWait(time.Second))
 	must(t, err)
 	var bodies []string
 	for msg := range batch.Messages() {
