@@ -174,8 +174,7 @@ func (a *attempt) Stage(spec task.Spec) (*task.Envelope, error) {
 
 // Yield makes attempt a [task.Host].
 func (a *attempt) Yield() func(context.Context) error {
-	a.d.releaseSlot()
-	return a.d.takeSlot
+	return a.d.yield()
 }
 
 // event tells whoever listens; nobody waits for it.

@@ -18,9 +18,27 @@ func (d *delivery) releaseSlot() {
 	}
 }
 
-// takeSlot waits until the job may run again. A handler may wait for several jobs at
-// once, and one of its goroutines may outlive it: the delivery has at most one slot, and
-// none once it has ended.
+// yield gives the slot back while a handler waits. One that waits for several jobs at
+// once has none until it waits for nothing any more: what it waits for may need that slot.
+func (d *delivery) yield() (resume func(context.Context) error) {
+	d.mu.Lock()
+	d.waits++
+	d.mu.Unlock()
+	d.releaseSlot()
+	return func(ctx context.Context) error {
+		d.mu.Lock()
+		d.waits--
+		waits := d.waits
+		d.mu.Unlock()
+		if waits > 0 {
+			return nil
+		}
+		return d.takeSlot(ctx)
+	}
+}
+
+// takeSlot waits until the job may run again. A goroutine of a handler may outlive it:
+// the delivery has at most one slot, and none once it has ended.
 func (d *delivery) takeSlot(ctx context.Context) error {
 	d.taking.Lock()
 	defer d.taking.Unlock()
@@ -38,10 +56,13 @@ func (d *delivery) takeSlot(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	left = d.left
-	d.slot = !left
+	d.slot = !left && d.waits == 0
+	keeps := d.slot
 	d.mu.Unlock()
-	if left {
+	if !keeps {
 		d.from.slots.give(1)
+	}
+	if left {
 		return errSettled
 	}
 	return nil

@@ -177,7 +177,7 @@ func (p *puller) withdraw(a *ask) {
 	if a.left == 0 {
 		return
 	}
-	_ = a.sub.Unsubscribe()
+	_ = a.sub.Drain() // what is on its way still comes, and goes back
 	*a = ask{}
 	p.subscribe()
 }

@@ -170,7 +170,10 @@ func (p *puller) gather() {
 
 func (p *puller) receive(m *nats.Msg) {
 	a := p.askOf(m.Sub)
-	if a == nil {
+	if a == nil { // of a pull that was withdrawn
+		if m.Reply != "" {
+			p.w.nak(m, 0)
+		}
 		return
 	}
 	if m.Reply == "" {

@@ -130,6 +130,45 @@ func TestHandlerGoesOnAfterItsWaitThoughIdleLanesPull(t *testing.T) {
 	}
 }
 
+// A handler that waits for two jobs at once holds no slot while it waits for either: the
+// second may need the very slot.
+func TestHandlerThatWaitsForTwoJobsAtOnceLetsBothRun(t *testing.T) {
+	t.Parallel()
+	env := embeddedtest.New(t)
+	reg := echoing()
+	handle(reg, work, func(ctx context.Context, in string) (string, error) {
+		firstEnded := make(chan struct{})
+		var second *producer.Job[string]
+		both := make(chan error, 2)
+		queued := make(chan struct{})
+		go func() {
+			defer close(firstEnded)
+			job, err := producer.Enqueue(ctx, env.Client, echo.On(at, "first", task.WithoutQuota()))
+			if err == nil {
+				<-queued
+				_, err = job.Wait(ctx)
+			}
+			both <- err
+		}()
+		go func() {
+			var err error
+			second, err = producer.Enqueue(ctx, env.Client, echo.On(at, "second", task.WithoutQuota(), task.Delay(500*time.Millisecond)))
+			close(queued)
+			if err == nil {
+				_, err = second.Wait(ctx)
+			}
+			both <- err
+		}()
+		err := errors.Join(<-both, <-both)
+		<-firstEnded
+		return in, err
+	})
+	env.WorkWith(reg, consumer.Config{Concurrency: 1, Logger: quiet})
+	if got := wait(t, patience, queue(t, env, work.On(at, "both"))); got != "both" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A Wait that outlives its handler costs no slot for ever.
 func TestWaitThatOutlivesItsHandlerLeaksNoSlot(t *testing.T) {
 	t.Parallel()
