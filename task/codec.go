@@ -58,7 +58,8 @@ func (b *bounded) WriteByte(c byte) error {
 
 // Unmarshal decodes one value and nothing after it. It scans the bytes first, see
 // [Scan], and then decodes strictly: a field that v does not know is an error, so that
-// a value meant for another version is not taken for what it is not.
+// a value meant for another version is not taken for what it is not, and a number that
+// does not fit its type is one too, never cut.
 func Unmarshal(b []byte, v any) error {
 	if err := Scan(b); err != nil {
 		return err
@@ -70,5 +71,5 @@ func Unmarshal(b []byte, v any) error {
 	if err := dec.Decode(v); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
-	return nil
+	return checkNumbers(b, v)
 }
