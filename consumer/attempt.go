@@ -172,7 +172,7 @@ func (d *delivery) judge(env *task.Envelope, a attempted) (*task.Record, *stop) 
 	}
 	failure := a.failure
 	failure.Task, failure.ID, failure.Attempt = env.Task, env.ID, a.Job.Attempt
-	if pause, again := d.again(env, a, failure); again {
+	if pause, again := d.again(env, a); again {
 		return nil, stopRetry(env, failure, pause)
 	}
 	rec := d.outcome(env, task.Failed, a)
@@ -182,7 +182,7 @@ func (d *delivery) judge(env *task.Envelope, a attempted) (*task.Record, *stop) 
 }
 
 // again says whether a failed attempt is tried again, and after which pause.
-func (d *delivery) again(env *task.Envelope, a attempted, failure *task.Failure) (time.Duration, bool) {
+func (d *delivery) again(env *task.Envelope, a attempted) (time.Duration, bool) {
 	v := a.verdict
 	if v.Permanent || env.Retry == nil && !v.Retry || !v.Retry && a.refused {
 		return 0, false

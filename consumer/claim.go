@@ -125,7 +125,7 @@ func (d *delivery) record(at stream.Subject, data []byte, header nats.Header) er
 		if err != nil || stands {
 			return err
 		}
-		if !pauseFor(ctx, pause) {
+		if !stream.Sleep(ctx, pause) {
 			return context.Cause(ctx)
 		}
 	}
@@ -157,7 +157,7 @@ func (d *delivery) resolve(ctx context.Context, at stream.Subject, data []byte, 
 	case errors.Is(why, stream.ErrFenced), errors.Is(why, stream.ErrUndecided), errors.Is(why, stream.ErrNoAnswer), errors.Is(why, stream.ErrNoStream):
 	default:
 		d.w.log.Error("a record was refused; it is written again", "id", at.ID, "queue", at.Queue, "err", why)
-		pauseFor(ctx, time.Second)
+		stream.Sleep(ctx, time.Second)
 		return false, nil
 	}
 	written, err := d.w.broker.Last(ctx, d.w.broker.Outcomes(), d.w.broker.Fence(at.Queue, at.Owner, at.ID))
@@ -198,16 +198,5 @@ func (d *delivery) yieldTo(m *stream.Message) error {
 func (d *delivery) advance(at stream.Subject, seq uint64) {
 	if at.ID == d.at.ID {
 		d.setSeq(seq)
-	}
-}
-
-func pauseFor(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -14,9 +14,7 @@ import (
 // schedule brings it back at the time named; one that has passed means at once.
 func (d *delivery) putOff(until time.Time) {
 	b := d.w.broker
-	m := &nats.Msg{Subject: b.LaterJob(d.at.Queue, d.at.Owner, d.at.ID), Data: d.data, Header: stream.JobHeader(d.env)}
-	m.Header["Nats-Schedule"] = []string{"@at " + until.UTC().Format(time.RFC3339Nano)}
-	m.Header["Nats-Schedule-Target"] = []string{b.DueJob(d.at.Queue, d.at.Owner, d.at.ID)}
+	m := b.Schedule(d.at, until, stream.JobHeader(d.env), d.data)
 	ctx, done := d.bookkeeping()
 	defer done()
 	seq, err := b.Publish(ctx, m)
@@ -33,7 +31,7 @@ func (d *delivery) putOff(until time.Time) {
 // withdrawIfEnded takes a schedule back if the job was cancelled while it was put off:
 // whoever cancelled it may have looked before the schedule was there.
 func (d *delivery) withdrawIfEnded(ctx context.Context, seq uint64) error {
-	s, err := d.w.broker.Standing(ctx, d.at.Queue, d.at.Owner, d.at.ID)
+	s, err := d.standing()
 	if err != nil || s.Record == nil {
 		return err
 	}

@@ -144,12 +144,8 @@ func (d *delivery) follow(ctx context.Context, env *task.Envelope, rec *task.Rec
 // queue publishes a job until it is there. One that can never be published gets a
 // failed outcome of its own, so that whoever waits for it learns of it.
 func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte) error {
-	lane := e.Lane
-	if !e.NotBefore.IsZero() {
-		lane = stream.LaneLater
-	}
 	owner := e.User.Owner()
-	m := &nats.Msg{Subject: w.broker.Job(e.Queue, lane, owner, e.ID), Data: body, Header: stream.JobHeader(e)}
+	m := w.broker.JobMessage(e, owner, body)
 	for {
 		_, err := w.broker.Publish(ctx, m)
 		switch {
@@ -163,7 +159,7 @@ func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte) error
 			return w.recordUnqueued(ctx, e, owner, "not_queued", err)
 		}
 		w.log.WarnContext(ctx, "queue what follows; trying again", "id", e.ID, "queue", e.Queue, "err", err)
-		pauseFor(ctx, time.Second)
+		stream.Sleep(ctx, time.Second)
 	}
 }
 
@@ -253,7 +249,7 @@ func (w *Worker) cancel(ctx context.Context, e *task.Envelope) error {
 		if !errors.Is(err, stream.ErrFenced) && !errors.Is(err, stream.ErrUndecided) {
 			return err
 		}
-		if !pauseFor(ctx, 5*time.Millisecond) {
+		if !stream.Sleep(ctx, 5*time.Millisecond) {
 			return context.Cause(ctx)
 		}
 	}

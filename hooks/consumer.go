@@ -182,7 +182,7 @@ func (r *reader) rebind(ctx context.Context, err error) jetstream.Consumer {
 			r.cause, logged = cause, true
 			r.logger.WarnContext(ctx, "not listening to outcomes, trying again", "consumer", r.name, "err", err)
 		}
-		if !sleep(ctx, pause) {
+		if !stream.Sleep(ctx, pause) {
 			return nil
 		}
 		var c jetstream.Consumer
@@ -209,16 +209,5 @@ func (r *reader) leave(ctx context.Context) {
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		r.logger.DebugContext(ctx, "the subscription did not end cleanly", "consumer", r.name, "err", err)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -104,11 +104,10 @@ func (c *Client) publishAll(ctx context.Context, msgs []*nats.Msg, all []*task.E
 		if err == nil {
 			return nil
 		}
-		refused, answered := errors.AsType[*jetstream.APIError](err)
 		switch {
-		case answered && present(refused):
+		case errors.Is(err, stream.ErrExists):
 			return c.checkCommitted(ctx, all)
-		case answered && full(refused):
+		case errors.Is(err, stream.ErrFull):
 			return fmt.Errorf("producer: tx: %w: %w", ErrQueueFull, err)
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, nats.ErrConnectionClosed):
 			return tell("tx", err)
@@ -116,39 +115,13 @@ func (c *Client) publishAll(ctx context.Context, msgs []*nats.Msg, all []*task.E
 		if missing := c.checkDeclared(ctx, queuesOf(all)...); missing != nil {
 			return missing
 		}
-		if answered && !passing(refused) {
+		if _, answered := errors.AsType[*jetstream.APIError](err); answered && !errors.Is(err, stream.ErrNoAnswer) {
 			return tell("tx", err)
 		}
 		if ctx.Err() != nil || pause(ctx) != nil {
 			return fmt.Errorf("producer: tx of %d jobs: %w (commit it again): %w", len(all), ErrUnknown, err)
 		}
 	}
-}
-
-// What the server's codes for a refused batch mean.
-const (
-	codeClusterNotAvailable   = 10008
-	codeClusterNotLeader      = 10009
-	codeInsufficientResources = 10023
-	codeMemoryExceeded        = 10028
-	codeStorageExceeded       = 10047
-	codeStoreFailed           = 10077
-)
-
-func present(refused *jetstream.APIError) bool {
-	return refused.ErrorCode == codeStoreFailed && strings.Contains(refused.Description, "maximum messages per subject exceeded")
-}
-
-func full(refused *jetstream.APIError) bool {
-	switch refused.ErrorCode {
-	case codeStoreFailed, codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded:
-		return true
-	}
-	return false
-}
-
-func passing(refused *jetstream.APIError) bool {
-	return refused.ErrorCode == codeClusterNotAvailable || refused.ErrorCode == codeClusterNotLeader
 }
 
 // queuesOf returns the queues of a batch. When one is not there the server answers only

@@ -119,11 +119,7 @@ func (c *Client) admit(ctx context.Context, all ...*task.Envelope) error {
 
 // message is a job as it is published.
 func (c *Client) message(e *task.Envelope, owner string) *nats.Msg {
-	lane := e.Lane
-	if !e.NotBefore.IsZero() {
-		lane = stream.LaneLater
-	}
-	return &nats.Msg{Subject: c.broker.Job(e.Queue, lane, owner, e.ID), Header: stream.JobHeader(e), Data: e.Encode()}
+	return c.broker.JobMessage(e, owner, e.Encode())
 }
 
 // publish stores one job.

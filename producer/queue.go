@@ -79,6 +79,7 @@ func (c *Client) length(ctx context.Context, queue string) (int, error) {
 func (c *Client) unmoved(ctx context.Context, queue string) (uint64, error) {
 	const most = 200
 	var n uint64
+	var schedules []string
 	for m, err := range c.broker.Range(ctx, c.broker.Jobs(), c.broker.LaneFilter(queue, stream.LaneLater), 1) {
 		if err != nil {
 			return 0, err
@@ -86,19 +87,15 @@ func (c *Client) unmoved(ctx context.Context, queue string) (uint64, error) {
 		if n++; n > most {
 			return c.broker.Count(ctx, c.broker.Jobs(), c.broker.LaneFilter(queue, stream.LaneLater))
 		}
-		at, ok := c.broker.ParseJob(m.Subject)
-		if !ok {
-			continue
-		}
-		moved, err := c.broker.Last(ctx, c.broker.Later(), c.broker.LaterJob(at.Queue, at.Owner, at.ID))
-		if err != nil {
-			return 0, err
-		}
-		if moved != nil {
-			n--
+		if at, ok := c.broker.ParseJob(m.Subject); ok {
+			schedules = append(schedules, c.broker.LaterJob(at.Queue, at.Owner, at.ID))
 		}
 	}
-	return n, nil
+	if n == 0 {
+		return 0, nil
+	}
+	moved, err := c.broker.LastEach(ctx, c.broker.Later(), schedules)
+	return n - uint64(len(moved)), err
 }
 
 // lanes returns the lanes of a queue that is declared.

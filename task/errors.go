@@ -35,8 +35,8 @@ func (e *coded) Error() string { return "task: " + e.message }
 func tooLarge(message string) error { return fmt.Errorf("%w: %s", ErrTooLarge, message) }
 
 // Fail makes an error that ends a job with a code of the application's own, like
-// "out_of_stock". Kept in a
-// variable it is a sentinel: errors.Is matches it by code, also after the wire.
+// "out_of_stock". Kept in a variable it is a sentinel: errors.Is matches it by code, also
+// after the wire.
 func Fail(code, message string) error { return &Failure{Code: code, Message: message} }
 
 // Verdict is what an error says about trying again. For workers.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
@@ -16,8 +17,8 @@ const MaxBatch = 1000
 
 // PublishBatch stores messages in the stream Jobs, all or none and without others between them, and returns the
 // sequence of the first. It leaves the messages as they are. When the server has too many batches open it tries again
-// within ctx (5 s if that has no deadline). A refusal is a *jetstream.APIError: nothing was stored, unless the very
-// same batch was stored before. After any other error it is unknown whether all or none is stored.
+// within ctx (5 s if that has no deadline). A refusal is a *jetstream.APIError, and the error of Publish that it means:
+// nothing was stored, unless the very same batch was stored before. After any other error it is unknown whether all or none is stored.
 func (b *Broker) PublishBatch(ctx context.Context, msgs []*nats.Msg) (first uint64, err error) {
 	if len(msgs) == 0 || len(msgs) > MaxBatch {
 		return 0, fmt.Errorf(`stream: batch of "%d" messages: must have 1 to %d (split it)`, len(msgs), MaxBatch)
@@ -29,10 +30,13 @@ func (b *Broker) PublishBatch(ctx context.Context, msgs []*nats.Msg) (first uint
 		if err == nil {
 			return ack.Sequence - ack.BatchSize + 1, nil
 		}
+		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode != codeTooManyBatches {
+			err = classify(refused)
+		}
 		if !isCode(err, codeTooManyBatches) {
 			return 0, fmt.Errorf("stream: publish %d messages at once: %w", len(msgs), err)
 		}
-		if !sleep(ctx, jitter(pause)) {
+		if !Sleep(ctx, jitter(pause)) {
 			return 0, fmt.Errorf("stream: publish %d messages at once: too many others do: %w", len(msgs), errors.Join(err, context.Cause(ctx)))
 		}
 	}

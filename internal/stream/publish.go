@@ -103,7 +103,7 @@ func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 		if denied := b.denied(msg.Subject); denied != nil {
 			return 0, denied
 		}
-		sleep(ctx, jitter(pause))
+		Sleep(ctx, jitter(pause))
 	}
 }
 
@@ -173,7 +173,7 @@ func classify(refused *jetstream.APIError) error {
 	switch refused.ErrorCode {
 	case codeStoreFailed:
 		if strings.Contains(refused.Description, "maximum messages per subject exceeded") {
-			return ErrExists
+			return fmt.Errorf("%w: %w", ErrExists, refused)
 		}
 		return fmt.Errorf("%w: %w", ErrFull, refused)
 	case codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded, codeMessageExceeds, codeMaxMessages:

@@ -70,7 +70,7 @@ func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Con
 		if denied := b.denied(subject); denied != nil {
 			return denied
 		}
-		if !sleep(ctx, jitter(pause)) {
+		if !Sleep(ctx, jitter(pause)) {
 			return fmt.Errorf("no answer to %q (%w): %w", subject, err, context.Cause(ctx))
 		}
 		b.logger.DebugContext(ctx, "asking again", "request", subject, "err", err)
@@ -107,8 +107,8 @@ func isCode(err error, code jetstream.ErrorCode) bool {
 	return ok && refused.ErrorCode == code
 }
 
-// sleep waits for d, false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep waits for d, false if ctx ended first.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	if ctx.Err() != nil {
 		return false
 	}

@@ -122,7 +122,7 @@ func (b *Broker) makeStream(ctx context.Context, want jetstream.StreamConfig) er
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return fmt.Errorf(`stream: make stream %q: %w (an administrator can make it with "natsasync init"; then set BindOnly)`, want.Name, err)
 		}
-		if !sleep(ctx, jitter(20*time.Millisecond)) {
+		if !Sleep(ctx, jitter(20*time.Millisecond)) {
 			return fmt.Errorf("stream: make stream %q: %w", want.Name, context.Cause(ctx))
 		}
 	}
@@ -187,7 +187,7 @@ func (b *Broker) amend(ctx context.Context, change func(*jetstream.StreamConfig)
 		if err != nil {
 			return nil, fmt.Errorf("stream: change stream %q: %w", b.Jobs(), err)
 		}
-		if !sleep(ctx, between(50*time.Millisecond, 200*time.Millisecond)) {
+		if !Sleep(ctx, between(50*time.Millisecond, 200*time.Millisecond)) {
 			return nil, fmt.Errorf("stream: change stream %q: %w", b.Jobs(), context.Cause(ctx))
 		}
 	}
