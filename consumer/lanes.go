@@ -21,7 +21,7 @@ const laneLook = 10 * time.Second
 
 // lookAgain is when a lane that differs is looked at once more before it is left alone: a
 // quota that is being changed differs for a moment.
-const lookAgain = 500 * time.Millisecond
+const lookAgain = 2 * time.Second
 
 // watchLanes keeps one puller for each lane of the worker's queues until ctx ends, and
 // closes them.

@@ -52,9 +52,14 @@ func (c *Client) length(ctx context.Context, queue string) (int, error) {
 	}
 	var n uint64
 	for _, l := range lanes {
-		if l.Name != stream.LaneSystem {
-			n += l.Info.NumPending
+		if l.Name == stream.LaneSystem {
+			continue
 		}
+		waiting, err := c.broker.Waiting(ctx, l)
+		if err != nil {
+			return 0, tell("count the jobs of queue "+task.Quote(queue), err)
+		}
+		n += waiting
 	}
 	moving, err := c.unmoved(ctx, queue)
 	if err != nil {
@@ -126,7 +131,11 @@ func (q *Queue) Quotas(ctx context.Context) ([]Quota, error) {
 		if l.Name == stream.LaneFree || l.Name == stream.LaneSystem {
 			continue
 		}
-		quota := Quota{Name: l.Name, Size: l.Size, Active: l.Info.NumAckPending, Pending: int(l.Info.NumPending)}
+		waiting, err := q.client.broker.Waiting(ctx, l)
+		if err != nil {
+			return nil, tell("count the jobs of queue "+task.Quote(q.name), err)
+		}
+		quota := Quota{Name: l.Name, Size: l.Size, Active: l.Info.NumAckPending, Pending: int(waiting)}
 		if l.Info.Paused && l.Info.Config.PauseUntil != nil {
 			quota.Paused = *l.Info.Config.PauseUntil
 		}

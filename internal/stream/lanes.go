@@ -157,6 +157,14 @@ func (b *Broker) listLanes(ctx context.Context, info *jetstream.StreamInfo, queu
 	return lanes, nil
 }
 
+// Waiting counts the jobs of a lane, not of the system's, that it has not handed out. The consumer's own number lags behind the ack of a
+// publish: the server tells consumers of new messages later.
+func (b *Broker) Waiting(ctx context.Context, lane Lane) (uint64, error) {
+	request := pageRequest{Seq: lane.Info.Delivered.Stream + 1, Next: b.LaneFilter(lane.Queue, lane.Name), Batch: 1}
+	got, err := b.page(ctx, b.Jobs(), request)
+	return uint64(len(got.messages)) + got.pending, err
+}
+
 func laneFrom(info *jetstream.ConsumerInfo, metadata map[string]string) (Lane, bool) {
 	queue, name, ok := strings.Cut(info.Name, "_")
 	if !ok || !validName(queue) || !validName(name) {
