@@ -54,7 +54,7 @@ func (d *delivery) unknown(name string, why error) {
 			d.stopOf(err).do(d)
 			return
 		}
-		d.w.log.Warn("a job is left to a worker that knows its task", "id", d.at.ID, "queue", d.at.Queue, "task", name, "grace", d.w.cfg.UnknownGrace)
+		d.w.log.Warn("a job is left to a worker that knows its task", "id", d.at.ID, "queue", d.at.Queue, "task", name, "grace", d.w.cfg.UnknownGrace.String())
 	}
 	if time.Since(c.Seen) < d.w.cfg.UnknownGrace {
 		d.back(min(time.Duration(d.deliveries())*200*time.Millisecond, 5*time.Second, d.w.cfg.UnknownGrace))

@@ -106,6 +106,7 @@ var errUnsent = errors.New("nothing was sent")
 func (c *Client) send(ctx context.Context, all []*task.Envelope, handles []*handle) []error {
 	errs := make([]error, len(all))
 	slots := make(chan struct{}, window)
+	var flying sync.WaitGroup
 	for i, e := range all {
 		select {
 		case slots <- struct{}{}:
@@ -117,14 +118,14 @@ func (c *Client) send(ctx context.Context, all []*task.Envelope, handles []*hand
 			}
 			break
 		}
+		flying.Add(1)
 		c.broker.PublishAsync(c.message(e, handles[i].owner), func(_ uint64, err error) {
 			errs[i] = err
 			<-slots
+			flying.Done()
 		})
 	}
-	for range window {
-		slots <- struct{}{}
-	}
+	flying.Wait()
 	return errs
 }
 

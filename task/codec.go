@@ -44,22 +44,27 @@ type bounded struct {
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > b.most {
-		return 0, tooLarge(fmt.Sprintf("it has more than %d bytes", b.most))
+		return 0, b.overflow()
 	}
 	return b.Buffer.Write(p)
 }
 
 func (b *bounded) WriteByte(c byte) error {
 	if b.Len() >= b.most {
-		return tooLarge(fmt.Sprintf("it has more than %d bytes", b.most))
+		return b.overflow()
 	}
 	return b.Buffer.WriteByte(c)
+}
+
+func (b *bounded) overflow() error {
+	return tooLarge(fmt.Sprintf("it has more than %d bytes (keep it elsewhere and pass its name)", b.most))
 }
 
 // Unmarshal decodes one value and nothing after it. It scans the bytes first, see
 // [Scan], and then decodes strictly: a field that v does not know is an error, so that
 // a value meant for another version is not taken for what it is not, and a number that
-// does not fit its type is one too, never cut.
+// does not fit its type is one too, never cut. As msgpack/v5 has it, nil is the zero value
+// of any type, a text may fill bytes and bytes a text, and a shorter array leaves the rest.
 func Unmarshal(b []byte, v any) error {
 	if err := Scan(b); err != nil {
 		return err

@@ -82,6 +82,53 @@ func configs(t *testing.T, b *stream.Broker) []jetstream.StreamConfig {
 	return all
 }
 
+// A stream that somebody made by hand says neither installation nor lease.
+func TestStartersAgreeOnAStreamWithoutMetadata(t *testing.T) {
+	t.Parallel()
+	url := startChild(t)
+	js := dial(t, url)
+	first := open(t, js, stream.Config{})
+	jobs, err := js.Stream(t.Context(), first.Jobs())
+	must(t, err)
+	byHand := jobs.CachedInfo().Config
+	byHand.Metadata = nil
+	must(t, js.DeleteStream(t.Context(), first.Jobs()))
+	_, err = js.CreateStream(t.Context(), byHand)
+	must(t, err)
+	brokers := make([]*stream.Broker, 8)
+	failed := make([]error, len(brokers))
+	var all sync.WaitGroup
+	for i := range brokers {
+		js := dial(t, url)
+		all.Go(func() { brokers[i], failed[i] = stream.Open(t.Context(), js, stream.Config{}) })
+	}
+	all.Wait()
+	must(t, errors.Join(failed...))
+	for _, b := range brokers {
+		if b.Installation() == "" || b.Installation() != brokers[0].Installation() {
+			t.Errorf("two installations: %q and %q", b.Installation(), brokers[0].Installation())
+		}
+	}
+}
+
+func TestJobsMadeAgainKeepTheLeaseOfRunningWorkers(t *testing.T) {
+	t.Parallel()
+	js := connect(t, startServer(t))
+	b := open(t, js, stream.Config{Lease: 7 * time.Second, Queues: []string{"q"}})
+	must(t, js.DeleteStream(t.Context(), b.Jobs()))
+	again := open(t, js, stream.Config{Queues: []string{"q"}})
+	if again.Lease() != b.Lease() {
+		t.Errorf("the lease %v became %v", b.Lease(), again.Lease())
+	}
+	lanes, err := b.Lanes(t.Context(), "q")
+	must(t, err)
+	for _, lane := range lanes {
+		if diffs := b.Differs(lane); len(diffs) > 0 {
+			t.Errorf("a worker that runs leaves lane %s alone: %v", lane.Name, diffs)
+		}
+	}
+}
+
 func TestEightStartersAtOnceConverge(t *testing.T) {
 	t.Parallel()
 	url := startChild(t)

@@ -262,13 +262,9 @@ func (b *Broker) laneConfig(queue, name string, size int) jetstream.ConsumerConf
 
 // ensureConsumer makes a consumer that is not there and compares one that is. An update would reset an operator's size.
 func (b *Broker) ensureConsumer(ctx context.Context, stream string, want jetstream.ConsumerConfig) (bool, error) {
-	var got struct {
-		fault
-		jetstream.ConsumerInfo
-	}
-	err := b.api(ctx, "CONSUMER.INFO."+stream+"."+want.Durable, nil, &got)
+	has, err := b.consumerInfo(ctx, stream, want.Durable)
 	if err == nil {
-		return false, differs(want.Durable, b.compareConsumer(got.Config, want))
+		return false, differs(want.Durable, b.compareConsumer(has.Config, want))
 	}
 	if !isCode(err, jetstream.JSErrCodeConsumerNotFound) {
 		return false, fmt.Errorf("stream: look at consumer %q: %w", want.Durable, err)
@@ -287,6 +283,15 @@ func (b *Broker) ensureConsumer(ctx context.Context, stream string, want jetstre
 		return false, fmt.Errorf("stream: make consumer %q: %w", want.Durable, err)
 	}
 	return true, nil
+}
+
+func (b *Broker) consumerInfo(ctx context.Context, stream, consumer string) (*jetstream.ConsumerInfo, error) {
+	var got struct {
+		fault
+		jetstream.ConsumerInfo
+	}
+	err := b.api(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &got)
+	return &got.ConsumerInfo, err
 }
 
 func differs(consumer string, diffs []string) error {

@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,9 +40,9 @@ func (b *Broker) openStreams(ctx context.Context, cfg Config) error {
 	if cfg.BindOnly {
 		return b.bindStreams(ctx, cfg.Lease)
 	}
-	lease := cfg.Lease
-	if lease == 0 {
-		lease = defaultLease
+	lease, err := b.firstLease(ctx, cfg.Lease)
+	if err != nil {
+		return err
 	}
 	jobs := b.jobsConfig()
 	jobs.Metadata = map[string]string{metaInstallation: rand.Text(), metaLease: lease.String()}
@@ -52,10 +54,10 @@ func (b *Broker) openStreams(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	if err := b.adopt(ctx, cfg.Lease, jobs.Metadata); err != nil {
+	if err := b.adopt(ctx, cfg.Lease, lease); err != nil {
 		return err
 	}
-	err := b.EnsureDue(ctx)
+	err = b.EnsureDue(ctx)
 	if errors.Is(err, ErrDiffers) {
 		b.logger.WarnContext(ctx, "a consumer differs", "stream", b.Later(), "err", err)
 		return nil
@@ -96,7 +98,11 @@ func (b *Broker) bindStream(ctx context.Context, want jetstream.StreamConfig) er
 
 func (b *Broker) missing(stream string, err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf(`stream: stream %q: is not there: %w (run "natsasync init", or leave BindOnly out)`, stream, err)
+		fix := "start a service without BindOnly"
+		if b.bindOnly {
+			fix = "leave BindOnly out"
+		}
+		return fmt.Errorf(`stream: stream %q: is not there: %w (run "natsasync init", or %s)`, stream, err, fix)
 	}
 	return fmt.Errorf("stream: look at stream %q: %w", stream, err)
 }
@@ -128,8 +134,31 @@ func (b *Broker) makeStream(ctx context.Context, want jetstream.StreamConfig) er
 	}
 }
 
-// adopt takes the lease and the installation of the namespace. Streams that were made by hand get ours.
-func (b *Broker) adopt(ctx context.Context, lease time.Duration, ours map[string]string) error {
+// firstLease is the lease of streams that are made now: the one given, else that of the stream Later, if only the jobs
+// were deleted: running workers go on with it.
+func (b *Broker) firstLease(ctx context.Context, given time.Duration) (time.Duration, error) {
+	if given != 0 {
+		return given, nil
+	}
+	due, err := b.consumerInfo(ctx, b.Later(), DueConsumer)
+	switch {
+	case err == nil:
+		return due.Config.AckWait, nil
+	case isCode(err, jetstream.JSErrCodeStreamNotFound), isCode(err, jetstream.JSErrCodeConsumerNotFound):
+		return defaultLease, nil
+	}
+	return 0, fmt.Errorf("stream: look at consumer %q: %w", DueConsumer, err)
+}
+
+// adopt takes the lease and the installation of the namespace. A stream that was made by hand gets the lease, and an
+// installation that comes out the same for all who adopt it at once.
+func (b *Broker) adopt(ctx context.Context, given, first time.Duration) error {
+	made, err := b.info(ctx, b.Jobs(), "")
+	if err != nil {
+		return b.missing(b.Jobs(), err)
+	}
+	sum := sha256.Sum256(fmt.Append(nil, b.Jobs(), made.Created.UnixNano()))
+	ours := map[string]string{metaInstallation: base32.StdEncoding.EncodeToString(sum[:])[:26], metaLease: first.String()}
 	info, err := b.amend(ctx, func(cfg *jetstream.StreamConfig) bool {
 		changed := false
 		for _, key := range []string{metaInstallation, metaLease} {
@@ -147,7 +176,7 @@ func (b *Broker) adopt(ctx context.Context, lease time.Duration, ours map[string
 	if err != nil {
 		return err
 	}
-	return b.take(info.Config.Metadata, lease)
+	return b.take(info.Config.Metadata, given)
 }
 
 func (b *Broker) take(metadata map[string]string, lease time.Duration) error {
