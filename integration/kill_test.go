@@ -89,7 +89,7 @@ func TestAWorkerKilledBetweenAnyTwoStepsOfSettlingLeavesOneOutcome(t *testing.T)
 			})
 			succeeds(c, one)
 			succeeds(c, two)
-			within(t, "the recovery", time.Since(died), shortLease+2*time.Second)
+			within(t, "the recovery", time.Since(died), shortLease+5*time.Second)
 			c.drained()
 			c.recorded("default", one.ID())
 			c.recorded("default", task.CallbacksID(one.ID()))
@@ -121,7 +121,7 @@ func TestAWorkerKilledInASerialBatchIsFollowedByOneThatResumesAfterTheLastOutcom
 			})
 			res := succeeds(c, b)
 			succeeds(c, next)
-			within(t, "the recovery", time.Since(died), shortLease+2*time.Second)
+			within(t, "the recovery", time.Since(died), shortLease+5*time.Second)
 			var got []string
 			for _, o := range res {
 				v, err := task.Result[string](o)
@@ -169,7 +169,7 @@ func TestAWorkerKilledWhileAJobIsParkedDoesNotRunItAgain(t *testing.T) {
 				}
 				succeeds(c, next)
 				// A member that was taken and the batch that waits for it may lose their leases one after the other.
-				within(t, "the recovery", time.Since(died), shortLease+2*time.Second)
+				within(t, "the recovery", time.Since(died), shortLease+5*time.Second)
 				c.recorded("default", b.ID())
 				for i := range 3 {
 					c.recorded("default", task.MemberID(b.ID(), i+1))
@@ -202,7 +202,7 @@ func TestAWorkerKilledWhileAJobIsParkedDoesNotRunItAgain(t *testing.T) {
 					t.Errorf("the result is %q, want that of the continuation", got)
 				}
 				succeeds(c, next)
-				within(t, "the recovery", time.Since(died), shortLease+2*time.Second)
+				within(t, "the recovery", time.Since(died), shortLease+5*time.Second)
 				c.inOrder("default", []string{job.ID(), next.ID()}, []string{"function", "next"})
 				k.check(c, "function", "continuation", "next", "hear continuation")
 				c.drained()

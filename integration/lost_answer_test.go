@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
@@ -32,9 +31,9 @@ func TestQueueingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
 			c.hire("worker").begin()
 			w := newWire(t, c.url)
 			client := c.clientBehind(w)
-			w.set(to(jobAt, 1), forward, w.cut)
-			ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), jane), 300*time.Millisecond)
+			ctx, cancel := context.WithCancel(task.WithUser(t.Context(), jane))
 			defer cancel()
+			w.set(to(jobAt, 1), forward, func() { w.cut(); cancel() })
 			one, err := producer.Enqueue(ctx, client, do("one"))
 			if !errors.Is(err, producer.ErrUnknown) {
 				t.Fatalf("the error is %v, want ErrUnknown", err)
@@ -90,9 +89,9 @@ func TestCommittingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
 				}
 				jobs = append(jobs, job)
 			}
-			w.set(to(jobAt, size), forward, w.cut)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			w.set(to(jobAt, size), forward, func() { w.cut(); cancel() })
 			if err := tx.Commit(ctx); !errors.Is(err, producer.ErrUnknown) {
 				t.Fatalf("the error is %v, want ErrUnknown", err)
 			}

@@ -47,8 +47,8 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	shortLease = time.Second
-	patience   = 30 * time.Second // for what must happen, on a busy machine
+	shortLease = 2 * time.Second
+	patience   = time.Minute // for what must happen, on a busy machine
 )
 
 var (
