@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -144,7 +145,8 @@ func (b *Broker) firstLease(ctx context.Context, given time.Duration) (time.Dura
 	switch {
 	case err == nil:
 		return due.Config.AckWait, nil
-	case isCode(err, jetstream.JSErrCodeStreamNotFound), isCode(err, jetstream.JSErrCodeConsumerNotFound):
+	case isCode(err, jetstream.JSErrCodeStreamNotFound), isCode(err, jetstream.JSErrCodeConsumerNotFound),
+		errors.Is(err, nats.ErrPermissionViolation): // who may not look there makes no streams either
 		return defaultLease, nil
 	}
 	return 0, fmt.Errorf("stream: look at consumer %q: %w", DueConsumer, err)
