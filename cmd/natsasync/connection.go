@@ -88,16 +88,19 @@ func (c connection) login() bool {
 func (c connection) load(own []natscontext.Option) (*natscontext.Context, error) {
 	saved, err := natscontext.New(c.Context, true, own...)
 	if errors.Is(err, natscontext.ErrNotFound) {
-		name := c.Context
-		if name == "" {
-			name = natscontext.SelectedContext()
-		}
-		return nil, fmt.Errorf("context %q: there is none of that name (%s)", name, knownContexts())
+		return nil, fmt.Errorf("context %q: there is none of that name (%s)", c.contextName(), knownContexts())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading context %q: %w", c.Context, err)
+		return nil, fmt.Errorf("reading context %q: %w", c.contextName(), err)
 	}
 	return saved, nil
+}
+
+func (c connection) contextName() string {
+	if c.Context != "" {
+		return c.Context
+	}
+	return natscontext.SelectedContext()
 }
 
 func knownContexts() string {
@@ -136,23 +139,25 @@ func (e *environment) connect() (*session, error) {
 	if name == "" {
 		name = "natsasync " + withoutArguments(e.command)
 	}
+	closed := make(chan struct{})
 	opts, err := settings.NATSOptions(
 		nats.Name(name), nats.Timeout(c.Timeout), nats.MaxReconnects(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { e.complain(err) }),
+		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) { e.hear(nc, err) }),
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("reading the login: %w", err)
+		return nil, fmt.Errorf("reading the login: %w (%s)", err, c.remedy(settings, err))
 	}
 	nc, err := nats.Connect(settings.ServerURL(), opts...)
 	if err != nil {
-		return nil, fmt.Errorf(`connecting to %s: %w (start a server with "natsasync server", or correct --server or the context)`, redact(settings.ServerURL()), err)
+		return nil, c.refused(settings, err)
 	}
 	js, err := jetStream(nc, settings, e.tracing())
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("using JetStream: %w", err)
 	}
-	return &session{environment: e, nc: nc, js: js}, nil
+	return &session{environment: e, nc: nc, js: js, closed: closed}, nil
 }
 
 func jetStream(nc *nats.Conn, settings *natscontext.Context, opts []jetstream.JetStreamOpt) (jetstream.JetStream, error) {

@@ -21,6 +21,7 @@ type detail struct {
 	Callbacks  []innerView     `json:"callbacks,omitempty"`
 	QueuedJobs []string        `json:"queued_jobs,omitempty"`
 	Claims     []claimView     `json:"claims,omitempty"`
+	Unknown    time.Time       `json:"unknown_since,omitzero"`
 
 	outcome *task.Outcome
 	status  task.Status
@@ -36,13 +37,14 @@ type optionsView struct {
 
 // innerView is a member or a callback.
 type innerView struct {
-	ID      string `json:"id"`
-	Task    string `json:"task,omitempty"`
-	Object  string `json:"object,omitempty"`
-	Runs    string `json:"runs,omitempty"`
-	End     string `json:"end,omitempty"`
-	Error   string `json:"error,omitempty"`
-	Attempt int    `json:"attempt,omitempty"`
+	ID      string    `json:"id"`
+	Task    string    `json:"task,omitempty"`
+	Object  string    `json:"object,omitempty"`
+	Runs    string    `json:"runs,omitempty"`
+	End     string    `json:"end,omitempty"`
+	Error   string    `json:"error,omitempty"`
+	Attempt int       `json:"attempt,omitempty"`
+	Unknown time.Time `json:"unknown_since,omitzero"`
 }
 
 // lookup collects a detail.
@@ -64,6 +66,7 @@ func (l *lookup) whole(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	d.Unknown = unknownSince(standing)
 	e, err := l.envelope(ctx, standing.Record, owner, id)
 	if err != nil {
 		return err
@@ -186,7 +189,15 @@ func fromIDs(ids []string) []innerView {
 	return views
 }
 
-// ends fills in how members or callbacks ended.
+// unknownSince is when a worker that does not know the task first left it; zero if it is not left now.
+func unknownSince(s stream.Standing) time.Time {
+	if s.Claim == nil || s.Claim.State != task.ClaimUnknown {
+		return time.Time{}
+	}
+	return s.Claim.Seen.UTC()
+}
+
+// ends fills in how members or callbacks ended, or that they are left because no worker knows their task.
 func (l *lookup) ends(ctx context.Context, inner []innerView) ([]innerView, error) {
 	owner := l.detail.status.User.Owner()
 	fences := make([]string, len(inner))
@@ -197,18 +208,19 @@ func (l *lookup) ends(ctx context.Context, inner []innerView) ([]innerView, erro
 	if err != nil {
 		return nil, err
 	}
-	ended := make(map[string]*task.Record, len(records))
+	standings := make(map[string]stream.Standing, len(records))
 	for _, m := range records {
-		if s := l.b.ReadStanding(m); s.Record != nil {
-			ended[s.ID] = s.Record
-		}
+		s := l.b.ReadStanding(m)
+		standings[s.ID] = s
 	}
 	for i := range inner {
-		r := ended[inner[i].ID]
+		v := &inner[i]
+		s := standings[v.ID]
+		v.Unknown = unknownSince(s)
+		r := s.Record
 		if r == nil {
 			continue
 		}
-		v := &inner[i]
 		v.Task, v.Object, v.End, v.Error, v.Attempt = r.Task, r.Object.String(), string(r.End), summary(r.Outcome), r.Attempt
 	}
 	return inner, nil

@@ -18,7 +18,7 @@ import (
 
 type initCmd struct {
 	Queues   []string      `arg:"" optional:"" name:"queue" help:"Queues to make beside \"default\"."`
-	Quota    []string      `sep:"none" placeholder:"QUEUE.NAME=N" help:"A quota to make: at most N jobs hold it at once. May be given again."`
+	Quota    []string      `sep:"none" placeholder:"QUEUE.NAME=N" help:"A quota to make, of a queue that is there or named: at most N jobs hold it at once. May be given again."`
 	Lease    time.Duration `help:"How long a worker may be silent before its job goes to another; 30s when the streams are made."`
 	Replicas int           `help:"Replicas of the streams; 3 in a cluster, else 1."`
 }
@@ -54,6 +54,9 @@ func (c initCmd) quotas() (map[quotaKey]int, error) {
 		if err := task.CheckToken("quota", name); err != nil {
 			return nil, fmt.Errorf("--quota %s: %w", task.Quote(text), err)
 		}
+		if slices.Contains([]string{stream.LaneFree, stream.LaneCallbacks, stream.LaneLater, stream.LaneSystem}, name) {
+			return nil, fmt.Errorf("--quota %s: the name %q is reserved (take another)", task.Quote(text), name)
+		}
 		key := quotaKey{queue, name}
 		if old, twice := quotas[key]; twice && old != size {
 			return nil, fmt.Errorf("--quota %s: it was %d before (give it once)", task.Quote(text), old)
@@ -84,12 +87,9 @@ func (c initCmd) Run(ctx context.Context, e *environment) error {
 		return err
 	}
 	p := &provision{session: s, replicas: c.Replicas, quotas: quotas, queues: c.Queues}
-	for _, queue := range append([]string{task.DefaultQueue}, slices.Collect(queuesOf(quotas))...) {
-		if !slices.Contains(p.queues, queue) {
-			p.queues = append(p.queues, queue)
-		}
+	if !slices.Contains(p.queues, task.DefaultQueue) {
+		p.queues = append(p.queues, task.DefaultQueue)
 	}
-	slices.Sort(p.queues)
 	if err := p.look(ctx); err != nil {
 		return err
 	}
@@ -123,17 +123,6 @@ func (m made) String() string {
 		return fmt.Sprintf("%s  %s %s", verb, m.Kind, m.Name)
 	}
 	return fmt.Sprintf("%s  %s %s of queue %s, size %d", verb, m.Kind, m.Name, m.Queue, m.Size)
-}
-
-// queuesOf yields the queues of quotas.
-func queuesOf(quotas map[quotaKey]int) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for key := range quotas {
-			if !yield(key.queue) {
-				return
-			}
-		}
-	}
 }
 
 // provision is what init is to make and what it found.
@@ -171,15 +160,36 @@ func (p *provision) look(ctx context.Context) error {
 			declared = has.Subjects
 		}
 	}
+	if err := p.addQueues(func(queue string) bool { return slices.Contains(declared, names.QueueFilter(queue)) }); err != nil {
+		return err
+	}
 	for _, queue := range p.queues {
 		p.things = append(p.things, made{Kind: "queue", Name: queue, Made: !slices.Contains(declared, names.QueueFilter(queue))})
 	}
 	return p.lookQuotas(ctx, names)
 }
 
+// addQueues adds the queues of quotas that are there. One that is not must be named: it may be a slip.
+func (p *provision) addQueues(declared func(queue string) bool) error {
+	for _, key := range p.quotaKeys() {
+		if slices.Contains(p.queues, key.queue) {
+			continue
+		}
+		if !declared(key.queue) {
+			return misuse("--quota %s.%s=%d: there is no queue %[1]q (to make it: natsasync init %[1]s --quota %[1]s.%[2]s=%[3]d)", key.queue, key.name, p.quotas[key])
+		}
+		p.queues = append(p.queues, key.queue)
+	}
+	slices.Sort(p.queues)
+	return nil
+}
+
+func (p *provision) quotaKeys() []quotaKey {
+	return slices.SortedFunc(maps.Keys(p.quotas), func(x, y quotaKey) int { return strings.Compare(x.queue+"."+x.name, y.queue+"."+y.name) })
+}
+
 func (p *provision) lookQuotas(ctx context.Context, names stream.Names) error {
-	keys := slices.SortedFunc(maps.Keys(p.quotas), func(x, y quotaKey) int { return strings.Compare(x.queue+"."+x.name, y.queue+"."+y.name) })
-	for _, key := range keys {
+	for _, key := range p.quotaKeys() {
 		size := p.quotas[key]
 		thing := made{Kind: "quota", Name: key.name, Queue: key.queue, Size: size}
 		found, err := p.js.Consumer(ctx, names.Jobs(), stream.Consumer(key.queue, key.name))

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/task"
 )
 
 type jobCancelCmd struct {
@@ -18,7 +20,11 @@ func (c jobCancelCmd) Run(ctx context.Context, e *environment) error {
 		if err != nil {
 			return err
 		}
-		if err := s.confirm(c.Force, "Cancel job %s, %s on %s, which is %s", st.ID, st.Task, orDash(st.Object.String()), st.State); err != nil {
+		if st.Outcome != nil && st.Outcome.End != task.Cancelled {
+			return fmt.Errorf("job %s has ended already: %s", st.ID, st.Outcome.End)
+		}
+		force := c.Force || st.Outcome != nil // again does no harm
+		if err := s.confirm(force, "Cancel job %s, %s on %s, which is %s", st.ID, st.Task, orDash(st.Object.String()), st.State); err != nil {
 			return err
 		}
 		ctx, cancel := s.brief(ctx)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
@@ -51,6 +52,7 @@ func (t *terminal) page(d *detail) error {
 	field("Queue", printable(d.Queue))
 	field("Quota", printable(d.Quota))
 	field("State", t.state(d))
+	field("Waiting", waiting(d))
 	field("Attempt", count(d.Attempt))
 	field("Worker", printable(d.Worker))
 	field("Queued", clock(st.Queued))
@@ -83,6 +85,20 @@ func (t *terminal) state(d *detail) string {
 	}
 	end := string(d.outcome.End)
 	return d.State + ", " + t.paint(end, endColour(end))
+}
+
+func waiting(d *detail) string {
+	if len(d.Members) > 0 {
+		return untaken("all tasks of the batch", d.Unknown)
+	}
+	return untaken("the task", d.Unknown)
+}
+
+func untaken(what string, since time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("no worker that looked knows %s (since %s)", what, clock(since))
 }
 
 func (t *terminal) ended(d *detail) string {
@@ -170,7 +186,7 @@ func (t *terminal) inner(views []innerView) string {
 	for _, v := range views {
 		end := orDash(v.End)
 		line := []string{printable(v.ID), t.paint(end, endColour(v.End)), printable(orDash(v.Task))}
-		for _, text := range []string{v.Object, v.Runs, v.Error} {
+		for _, text := range []string{v.Object, v.Runs, v.Error, untaken("the task", v.Unknown)} {
 			if text != "" {
 				line = append(line, printable(text))
 			}

@@ -21,7 +21,7 @@ type jobLsCmd struct {
 	Since  time.Duration `placeholder:"DURATION" help:"Of outcomes: those of the last so long, like 24h."`
 	Task   string        `help:"Jobs of this task."`
 	Object string        `placeholder:"PATH" help:"Jobs on this object and what lies under it."`
-	As     string        `placeholder:"REALM:ID" help:"Jobs of this user; \"anonymous\" for those of nobody."`
+	As     string        `placeholder:"REALM:ID" help:"Jobs of this user, as they are listed; \"anonymous\" for those of nobody."`
 	Limit  int           `default:"100" help:"At most so many, 0 for all (${default}); of outcomes the newest."`
 }
 
@@ -144,25 +144,25 @@ func (c jobLsCmd) outcomes(ctx context.Context, s *session, client *producer.Cli
 	})
 }
 
-// parseUser reads REALM:ID, or an ID alone.
+// parseUser reads REALM:ID.
 func parseUser(text string) (task.User, error) {
-	realm, id := "", text
-	if i := strings.LastIndexByte(text, ':'); i >= 0 {
-		realm, id = text[:i], text[i+1:]
-	}
-	if id == "" {
+	i := strings.LastIndexByte(text, ':')
+	if i < 1 || i == len(text)-1 {
 		return task.User{}, misuse("--as %s: it is REALM:ID, like \"/plone/acl_users:alice\"", task.Quote(text))
 	}
-	return task.User{Realm: realm, ID: id}, nil
+	return task.User{Realm: text[:i], ID: text[i+1:]}, nil
 }
 
-// parseFilterUser is nil for any user.
+// parseFilterUser is nil for any user. Of a user without realm, as a program may queue for, it is the ID alone.
 func parseFilterUser(text string) (*task.User, error) {
 	switch text {
 	case "":
 		return nil, nil
 	case "anonymous":
 		return &task.User{}, nil
+	}
+	if !strings.Contains(text, ":") {
+		return &task.User{ID: text}, nil
 	}
 	user, err := parseUser(text)
 	return &user, err

@@ -3,20 +3,32 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
 )
 
 type jobWaitCmd struct {
-	ID string `arg:"" help:"ID of the job."`
+	ID  string        `arg:"" help:"ID of the job."`
+	For time.Duration `placeholder:"DURATION" help:"How long at most, like 90s; exit 1 if it has not ended then. Without it for ever."`
 }
 
-// Run waits, for as long as it takes, until the job has ended and its callbacks have run.
+// Validate is called by kong.
+func (c jobWaitCmd) Validate() error {
+	if c.For < 0 {
+		return fmt.Errorf("--for %v: it must not be negative (0 waits for ever)", c.For)
+	}
+	return nil
+}
+
+// Run waits until the job has ended and its callbacks have run.
 func (c jobWaitCmd) Run(ctx context.Context, e *environment) error {
+	e.live = true
 	return e.with(ctx, func(s *session, client *producer.Client) error {
 		job := producer.Find[task.Raw](client, c.ID)
-		_, err := job.Wait(ctx)
+		err := c.wait(ctx, job)
 		if _, failed := errors.AsType[*task.Failure](err); err != nil && !failed {
 			return err
 		}
@@ -35,6 +47,20 @@ func (c jobWaitCmd) Run(ctx context.Context, e *environment) error {
 		}
 		return nil
 	})
+}
+
+func (c jobWaitCmd) wait(ctx context.Context, job *producer.Job[task.Raw]) error {
+	if c.For == 0 {
+		_, err := job.Wait(ctx)
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, c.For)
+	defer cancel()
+	_, err := job.Wait(waiting)
+	if errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("job %s has not ended within %v, callbacks included", c.ID, c.For)
+	}
+	return err
 }
 
 func (t *terminal) outcome(o task.Outcome) error {

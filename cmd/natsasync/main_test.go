@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", Setup: setup, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded,
+			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded, "pauselane": pauseLane,
 		},
 	})
 }
@@ -114,6 +114,7 @@ var (
 	add  = task.Define[addArgs, int]("math.add")
 	fail = task.Define[string, int]("math.fail")
 	tell = task.Define[int, task.None]("mail.sum")
+	odd  = task.Define[int, task.None]("odd.one") // nobody knows it
 )
 
 // work runs a worker in this process until the script ends.
@@ -149,15 +150,28 @@ func work(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// queueBatch queues a batch of two members, one of which fails, with a callback.
+// queueBatch queues a batch of two members, one of which fails, with a callback; or, to a queue that is named, a
+// parallel one with a member whose task no worker knows.
 func queueBatch(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: batch id")
+	if neg || len(args) != 1 && len(args) != 2 {
+		ts.Fatalf("usage: batch id [queue]")
 	}
 	c, err := producer.New(context.Background(), connected(ts), producer.Config{Logger: slog.New(slog.DiscardHandler)})
 	ts.Check(err)
 	call := batch.Serial(add.On("/a", addArgs{1, 2}), fail.On("/b", "no luck")).Then(tell.On("/c", 3)).With(task.WithID(args[0]))
+	if len(args) == 2 {
+		call = batch.Parallel(add.On("/a", addArgs{1, 2}), odd.On("/b", 3)).With(task.WithID(args[0]), task.InQueue(args[1]))
+	}
 	_, err = producer.Enqueue(task.WithUser(context.Background(), task.User{ID: "alice"}), c, call)
+	ts.Check(err)
+}
+
+// pauseLane does what "nats consumer pause" does.
+func pauseLane(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pauselane consumer")
+	}
+	_, err := connected(ts).PauseConsumer(context.Background(), "NATSASYNC_JOBS", args[0], time.Now().Add(time.Hour))
 	ts.Check(err)
 }
 
@@ -170,15 +184,19 @@ func connected(ts *testscript.TestScript) jetstream.JetStream {
 	return js
 }
 
-// guarded starts a server with a user that may do anything and one that may only look at streams, and names it in
-// GUARDED_URL.
+// guarded starts a server with a user that may do anything, one that may only look at streams and one that may only
+// queue jobs, and names it in GUARDED_URL.
 func guarded(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: guarded")
 	}
 	look := &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.>", "$JS.API.INFO", "$JS.API.STREAM.MSG.GET.>"}}}
+	web := &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{"natsasync.job.>", "$JS.API.STREAM.INFO.NATSASYNC_JOBS"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_web.>"}},
+	}
 	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: slog.New(slog.DiscardHandler), Options: func(o *server.Options) {
-		o.Users = []*server.User{{Username: "admin", Password: "s3cret"}, {Username: "looker", Password: "s3cret", Permissions: look}}
+		o.Users = []*server.User{{Username: "admin", Password: "s3cret"}, {Username: "looker", Password: "s3cret", Permissions: look}, {Username: "web", Password: "s3cret", Permissions: web}}
 	}})
 	ts.Check(err)
 	ts.Setenv("GUARDED_URL", srv.URL())

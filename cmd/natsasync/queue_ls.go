@@ -15,20 +15,25 @@ import (
 type queueLsCmd struct{}
 
 type quotaView struct {
-	Name    string `json:"name"`
-	Size    int    `json:"size"`
-	Active  int    `json:"active"`
-	Pending uint64 `json:"pending"`
+	Name    string    `json:"name"`
+	Size    int       `json:"size"`
+	Active  int       `json:"active"`
+	Pending uint64    `json:"pending"`
+	Paused  time.Time `json:"paused_until,omitzero"`
 }
 
+// queueView is paused when all its lanes are but system, until the first of them goes on.
 type queueView struct {
-	Name      string      `json:"name"`
-	Pending   uint64      `json:"pending"`
-	Scheduled uint64      `json:"scheduled"`
-	Active    int         `json:"active"`
-	Quotas    []quotaView `json:"quotas"`
-	Paused    time.Time   `json:"paused_until,omitzero"`
-	Differs   []string    `json:"differs,omitempty"`
+	Name       string      `json:"name"`
+	Pending    uint64      `json:"pending"`
+	Scheduled  uint64      `json:"scheduled"`
+	Active     int         `json:"active"`
+	Quotas     []quotaView `json:"quotas"`
+	Paused     time.Time   `json:"paused_until,omitzero"`
+	FreePaused time.Time   `json:"free_paused_until,omitzero"` // jobs that hold no quota
+	Differs    []string    `json:"differs,omitempty"`
+
+	lanes, paused int
 }
 
 // Run lists all queues.
@@ -70,6 +75,7 @@ func (s *session) queues(ctx context.Context) ([]queueView, error) {
 				v.add(lane, b.Differs(lane))
 			}
 		}
+		v.close()
 		if v.Scheduled, err = scheduled(ctx, b, name); err != nil {
 			return nil, err
 		}
@@ -87,12 +93,43 @@ func (v *queueView) add(lane stream.Lane, differs []string) {
 	}
 	v.Pending += lane.Info.NumPending
 	v.Active += lane.Info.NumAckPending
+	v.lanes++
+	var until time.Time
 	if lane.Info.Paused && lane.Info.Config.PauseUntil != nil {
-		v.Paused = lane.Info.Config.PauseUntil.UTC()
+		until = lane.Info.Config.PauseUntil.UTC()
+		v.paused++
+		if v.Paused.IsZero() || until.Before(v.Paused) {
+			v.Paused = until
+		}
 	}
-	if lane.Name != stream.LaneFree {
-		v.Quotas = append(v.Quotas, quotaView{lane.Name, lane.Size, lane.Info.NumAckPending, lane.Info.NumPending})
+	if lane.Name == stream.LaneFree {
+		v.FreePaused = until
+		return
 	}
+	v.Quotas = append(v.Quotas, quotaView{lane.Name, lane.Size, lane.Info.NumAckPending, lane.Info.NumPending, until})
+}
+
+// close is for when all lanes are added.
+func (v *queueView) close() {
+	if v.paused < v.lanes {
+		v.Paused = time.Time{}
+	}
+}
+
+// quotas marks what is paused while the rest of the queue is not.
+func (v *queueView) quotas() string {
+	var shown []string
+	for _, q := range v.Quotas {
+		text := fmt.Sprintf("%s %d/%d", q.Name, q.Active, q.Size)
+		if v.Paused.IsZero() && !q.Paused.IsZero() {
+			text += " paused"
+		}
+		shown = append(shown, text)
+	}
+	if v.Paused.IsZero() && !v.FreePaused.IsZero() {
+		shown = append(shown, stream.LaneFree+" paused")
+	}
+	return strings.Join(shown, ", ")
 }
 
 // scheduled counts the jobs whose time has not come.
@@ -113,11 +150,7 @@ func scheduled(ctx context.Context, b *stream.Broker, queue string) (uint64, err
 func (s *session) queueTable(views []queueView) error {
 	var rows [][]cell
 	for _, v := range views {
-		quotas := make([]string, len(v.Quotas))
-		for i, q := range v.Quotas {
-			quotas[i] = fmt.Sprintf("%s %d/%d", q.Name, q.Active, q.Size)
-		}
-		row := texts(v.Name, strconv.FormatUint(v.Pending, 10), strconv.FormatUint(v.Scheduled, 10), strconv.Itoa(v.Active), strings.Join(quotas, ", "))
+		row := texts(v.Name, strconv.FormatUint(v.Pending, 10), strconv.FormatUint(v.Scheduled, 10), strconv.Itoa(v.Active), v.quotas())
 		rows = append(rows, append(row, cell{pausedText(v.Paused), yellow}))
 	}
 	return s.table([]string{"queue", "pending", "scheduled", "active", "quotas", "paused"}, rows)

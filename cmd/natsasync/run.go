@@ -38,7 +38,7 @@ func run(args []string) int {
 	}
 	parsed, err := parser.Parse(joinHyphens(args))
 	if err != nil {
-		t.complain(fmt.Errorf("%w (try natsasync --help)", err))
+		t.complain(fmt.Errorf("%s (try natsasync --help)", withoutAliases(err)))
 		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -46,7 +46,21 @@ func run(args []string) int {
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	t.asJSON = g.JSON
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return t.exitCode(parsed.Run(&environment{terminal: t, connection: g.Connection, command: parsed.Command()}))
+	e := &environment{terminal: t, connection: g.Connection, command: parsed.Command()}
+	return t.exitCode(e.afterwards(parsed.Run(e)))
+}
+
+// withoutAliases is an error of kong, which begins with the command and all its aliases: "queue (q) pause: ".
+func withoutAliases(err error) string {
+	wrong, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || wrong.Context.Selected() == nil {
+		return err.Error()
+	}
+	rest, found := strings.CutPrefix(err.Error(), wrong.Context.Selected().Path()+": ")
+	if !found {
+		return err.Error()
+	}
+	return withoutArguments(wrong.Context.Command()) + ": " + rest
 }
 
 // environment is what every command gets: the terminal, and how to connect.
@@ -54,6 +68,8 @@ type environment struct {
 	*terminal
 	connection connection
 	command    string
+	live       bool // it may run for ever, so what is denied is told at once
+	denials    denials
 }
 
 // usageError is what the caller of the command did wrong: exit code 2.

@@ -17,11 +17,16 @@ import (
 // session is a connection, and what commands make of it.
 type session struct {
 	*environment
-	nc *nats.Conn
-	js jetstream.JetStream
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	closed chan struct{}
 }
 
-func (s *session) close() { s.nc.Close() }
+// close returns once everything that the connection had to say has been heard.
+func (s *session) close() {
+	s.nc.Close()
+	<-s.closed
+}
 
 // brief bounds what is to be done at once.
 func (s *session) brief(ctx context.Context) (context.Context, context.CancelFunc) {

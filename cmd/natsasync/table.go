@@ -40,7 +40,10 @@ func (t *terminal) table(head []string, rows [][]cell) error {
 	widths := make([]int, len(head))
 	for _, row := range all {
 		for i := range row {
-			row[i].text = orDash(printable(row[i].text))
+			if row[i].text == "" {
+				row[i] = cell{text: "-"}
+			}
+			row[i].text = printable(row[i].text)
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
 		}
 	}

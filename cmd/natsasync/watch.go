@@ -39,6 +39,7 @@ type happening struct {
 
 // Run shows outcomes, which it reads from their stream, and events, until ctx ends.
 func (c watchCmd) Run(ctx context.Context, e *environment) error {
+	e.live = true
 	return e.with(ctx, func(s *session, client *producer.Client) error {
 		if err := c.check(ctx, client); err != nil {
 			return err
