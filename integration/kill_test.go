@@ -34,7 +34,7 @@ func each(name string, at func() func(string, string) bool, again ...string) []k
 	for _, n := range again {
 		runs[n] = 2
 	}
-	return []killing{{"before " + name, at(), false, runs}, {"after " + name, at(), true, nil}}
+	return []killing{{"before " + name, at(), false, runs}, {"after " + name, at(), true, map[string]int{}}}
 }
 
 // dies runs a first worker behind a wire until it is killed, then a second one, and
@@ -73,11 +73,14 @@ func TestAWorkerKilledBetweenAnyTwoStepsOfSettlingLeavesOneOutcome(t *testing.T)
 	all = append(all, each("the outcome is published", nth(succeededAt, 1), "one")...)
 	all = append(all, each("the callbacks are published", nth(callbacksAt, 1))...)
 	all = append(all, each("the ack", func() func(string, string) bool { return ackOf("default") })...)
-	all = append(all, each("the callback's outcome", func() func(string, string) bool {
+	for _, k := range each("the callback's outcome", func() func(string, string) bool {
 		return func(subject, _ string) bool {
 			return strings.HasPrefix(subject, succeededAt) && strings.HasSuffix(subject, ".cb.1")
 		}
-	}, "hear one")...)
+	}, "hear one") {
+		k.runs["two"] = 2 // a callback holds up no job: the kill may catch the next one too
+		all = append(all, k)
+	}
 	for _, k := range all {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()

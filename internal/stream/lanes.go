@@ -157,8 +157,8 @@ func (b *Broker) listLanes(ctx context.Context, info *jetstream.StreamInfo, queu
 	return lanes, nil
 }
 
-// Waiting counts the jobs of a lane, not of the system's, that it has not handed out. The consumer's own number lags behind the ack of a
-// publish: the server tells consumers of new messages later.
+// Waiting counts the jobs of a lane, not of the system's, that it has not handed out. The consumer's own number lags
+// behind the ack of a publish: the server tells consumers of new messages later.
 func (b *Broker) Waiting(ctx context.Context, lane Lane) (uint64, error) {
 	request := pageRequest{Seq: lane.Info.Delivered.Stream + 1, Next: b.LaneFilter(lane.Queue, lane.Name), Batch: 1}
 	got, err := b.page(ctx, b.Jobs(), request)
@@ -227,13 +227,22 @@ func firstSize(noted int, name string, given int) int {
 	}
 }
 
+// pausedUntil is when the first lane of a paused queue goes on, nil if one of them runs: then lanes were paused one by one.
 func pausedUntil(lanes []Lane, queue string) *time.Time {
+	var first *time.Time
 	for _, lane := range lanes {
-		if lane.Queue == queue && lane.Name != LaneSystem && lane.Info.Paused {
-			return lane.Info.Config.PauseUntil
+		if lane.Queue != queue || lane.Name == LaneSystem {
+			continue
+		}
+		until := lane.Info.Config.PauseUntil
+		if !lane.Info.Paused || until == nil {
+			return nil
+		}
+		if first == nil || until.Before(*first) {
+			first = until
 		}
 	}
-	return nil
+	return first
 }
 
 func (b *Broker) laneConfig(queue, name string, size int) jetstream.ConsumerConfig {

@@ -87,6 +87,12 @@ func TestPauseSurvivesANewSizeAndANewLane(t *testing.T) {
 	if got := paused(); len(got) != 0 {
 		t.Errorf("still paused: %v", got)
 	}
+	_, err := b.JetStream().PauseConsumer(t.Context(), b.Jobs(), "mail_smtp", until)
+	must(t, err)
+	must(t, b.SetQuota(t.Context(), "mail", "imap", 1))
+	if got := paused(); len(got) != 1 || !got["mail/smtp"] {
+		t.Errorf("after one lane was paused by hand, paused are %v", got)
+	}
 }
 
 func TestPauseOfNothingIsAnError(t *testing.T) {

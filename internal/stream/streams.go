@@ -198,9 +198,11 @@ func (b *Broker) take(metadata map[string]string, lease time.Duration) error {
 }
 
 // amend changes the config of the stream Jobs until the change stands. Stream updates have no compare-and-set: of two
-// at once the later wins whole, so each is read again after a random while. change returns false when all is there.
+// at once the later wins whole, so each is read again after a random while, longer where the server is slow: the other
+// may still be between its read and its write. change returns false when all is there.
 func (b *Broker) amend(ctx context.Context, change func(*jetstream.StreamConfig) bool) (*jetstream.StreamInfo, error) {
 	for {
+		began := time.Now()
 		info, err := b.info(ctx, b.Jobs(), "")
 		if err != nil {
 			return nil, b.missing(b.Jobs(), err)
@@ -218,7 +220,8 @@ func (b *Broker) amend(ctx context.Context, change func(*jetstream.StreamConfig)
 		if err != nil {
 			return nil, fmt.Errorf("stream: change stream %q: %w", b.Jobs(), err)
 		}
-		if !Sleep(ctx, between(50*time.Millisecond, 200*time.Millisecond)) {
+		took := time.Since(began)
+		if !Sleep(ctx, between(50*time.Millisecond, 200*time.Millisecond)+4*took) {
 			return nil, fmt.Errorf("stream: change stream %q: %w", b.Jobs(), context.Cause(ctx))
 		}
 	}
