@@ -200,6 +200,7 @@ func (h *history) read(t *testing.T) []entry {
 		t.Fatal(err)
 	}
 	var all []entry
+	body = body[:bytes.LastIndexByte(body, '\n')+1] // the last line may be half written
 	for s := bufio.NewScanner(bytes.NewReader(body)); s.Scan(); {
 		var l entry
 		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
