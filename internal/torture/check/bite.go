@@ -1,0 +1,123 @@
+package check
+
+import (
+	"slices"
+	"time"
+
+	"github.com/natsasync/natsasync/internal/torture/history"
+)
+
+// The faults that the checker knows; others are counted and no more.
+const (
+	FaultKill      = "kill"      // SIGKILL of a worker
+	FaultPause     = "pause"     // SIGSTOP of a worker for longer than the lease
+	FaultRestart   = "restart"   // SIGTERM of a worker under load
+	FaultServer    = "server"    // SIGKILL of a server
+	FaultCut       = "cut"       // a worker's connections are closed
+	FaultBlackhole = "blackhole" // a worker's connection carries nothing for longer than the lease
+	FaultLostAck   = "lost-ack"  // a producer does not hear that its job was taken
+	FaultSlow      = "slow"      // a worker's connection is slow
+	FaultDrift     = "drift"     // a lane's consumer is deleted or changed
+	FaultProducer  = "producer"  // SIGKILL of a producer
+)
+
+// Bite is whether the faults did what they are for.
+type Bite struct {
+	// Kills of workers, and those that caught at least one job between its start and its end.
+	Kills, KillsInJob int
+	Pauses            int
+	// Reassigned is how often a worker found its job with another one and recorded nothing.
+	Reassigned int
+	// Again is how many jobs were started more than once.
+	Again int
+	// Unknown is how many jobs were sent without an answer.
+	Unknown int
+	// Recovery is how long jobs of killed workers waited for their next start, sorted.
+	Recovery []time.Duration
+}
+
+func (b *book) bite() Bite {
+	var bite Bite
+	running := b.running()
+	for _, e := range b.Events {
+		switch {
+		case e.Kind == history.Fault && e.Fault == FaultPause:
+			bite.Pauses++
+		case e.Kind == history.Reassigned:
+			bite.Reassigned++
+		case e.Kind == history.Unknown:
+			bite.Unknown++
+		case e.Kind == history.Fault && e.Fault == FaultKill:
+			bite.Kills++
+			caught := running(e.Target, e.At)
+			if len(caught) > 0 {
+				bite.KillsInJob++
+			}
+			for _, s := range caught {
+				if took, ok := recovery(s, e.At); ok {
+					bite.Recovery = append(bite.Recovery, took)
+				}
+			}
+		}
+	}
+	for _, s := range b.stories {
+		if len(s.starts) > 1 {
+			bite.Again++
+		}
+	}
+	slices.Sort(bite.Recovery)
+	return bite
+}
+
+// running returns a function that says which jobs a process ran at a time.
+func (b *book) running() func(process string, at time.Time) []*story {
+	byProcess := make(map[string][]attempt)
+	for _, id := range b.ids() {
+		for _, a := range b.attempts(b.stories[id]) {
+			byProcess[a.by] = append(byProcess[a.by], a)
+		}
+	}
+	return func(process string, at time.Time) []*story {
+		var all []*story
+		for _, a := range byProcess[process] {
+			if a.begin.Before(at) && !a.ended && a.end.Equal(at) {
+				all = append(all, a.story)
+			}
+		}
+		return all
+	}
+}
+
+// recovery is when a job started again; not ok if its outcome stood already when the worker died.
+func recovery(s *story, died time.Time) (time.Duration, bool) {
+	for _, e := range s.starts {
+		if e.At.After(died) {
+			return e.At.Sub(died), true
+		}
+	}
+	return 0, false
+}
+
+// dull says which faults were asked for and did not bite: a run in which they did not proves nothing.
+func (b Bite) dull(faults []string, done map[string]int) []string {
+	var why []string
+	asked := func(fault string) bool { return slices.Contains(faults, fault) && done[fault] > 0 }
+	for _, fault := range faults {
+		if done[fault] == 0 {
+			why = append(why, "no "+fault+" was done (let it run longer)")
+		}
+	}
+	if asked(FaultKill) && 10*b.KillsInJob < 6*b.Kills {
+		why = append(why, "fewer than 60 % of the kills hit a running job")
+	}
+	if asked(FaultKill) && b.Again == 0 {
+		why = append(why, "no job was started twice")
+	}
+	if (asked(FaultPause) || asked(FaultBlackhole)) && b.Reassigned == 0 {
+		why = append(why, "no late outcome was refused")
+	}
+	if asked(FaultLostAck) && b.Unknown == 0 {
+		why = append(why, "no producer was left without an answer")
+	}
+	return why
+}

@@ -1,0 +1,177 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/internal/torture/check"
+	"github.com/natsasync/natsasync/internal/torture/history"
+)
+
+// Faults are the kinds that can be asked for.
+var Faults = []string{
+	check.FaultKill, check.FaultPause, check.FaultRestart, check.FaultServer, check.FaultCut, check.FaultBlackhole,
+	check.FaultLostAck, check.FaultSlow, check.FaultDrift, check.FaultProducer,
+}
+
+// often is about how long it takes until a kind comes again.
+var often = map[string]time.Duration{
+	check.FaultKill: 1200 * time.Millisecond, check.FaultPause: 6 * time.Second, check.FaultRestart: 9 * time.Second,
+	check.FaultServer: 13 * time.Second, check.FaultCut: 8 * time.Second, check.FaultBlackhole: 17 * time.Second,
+	check.FaultLostAck: 7 * time.Second, check.FaultSlow: 19 * time.Second, check.FaultDrift: 23 * time.Second,
+	check.FaultProducer: 11 * time.Second,
+}
+
+// torment does the faults that were asked for, each kind at its own pace, until ctx ends, and heals what is broken.
+func (h *harness) torment(ctx context.Context) error {
+	for i, kind := range h.opts.Faults {
+		rng := rand.New(rand.NewPCG(h.opts.Seed, uint64(i)+1))
+		pace := min(often[kind], h.opts.For/3) // a short run has every kind too
+		h.nemeses.Go(func() {
+			for {
+				pause := pace/2 + time.Duration(rng.Int64N(int64(pace)))
+				if !stream.Sleep(ctx, pause) {
+					return
+				}
+				if err := h.fault(ctx, kind, rng); err != nil && ctx.Err() == nil {
+					h.fail(fmt.Errorf("%s: %w", kind, err))
+					return
+				}
+			}
+		})
+	}
+	h.nemeses.Wait()
+	return h.failure()
+}
+
+func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error {
+	switch kind {
+	case check.FaultServer:
+		return h.killServer(ctx, rng)
+	case check.FaultDrift:
+		return h.drift(ctx, rng)
+	case check.FaultLostAck:
+		p := h.producers[rng.IntN(len(h.producers))]
+		h.during(ctx, kind, p.child.name, 500*time.Millisecond, func() { p.wire.deafen(true) }, func() { p.wire.deafen(false) })
+		return nil
+	case check.FaultProducer:
+		p := h.producers[rng.IntN(len(h.producers))]
+		h.begin(kind, p.child.name)
+		p.child.kill()
+		return p.start(h)
+	}
+	w := h.victim(ctx, rng, kind == check.FaultKill || kind == check.FaultPause || kind == check.FaultBlackhole)
+	if w == nil {
+		return nil
+	}
+	defer w.free()
+	name, longer := w.child.name, h.opts.Lease+h.opts.Lease/2+time.Duration(rng.Int64N(int64(h.opts.Lease)))
+	switch kind {
+	case check.FaultKill:
+		h.begin(kind, name)
+		w.child.kill()
+		return w.start(h)
+	case check.FaultRestart:
+		h.begin(kind, name)
+		w.child.signal(syscall.SIGTERM)
+		select {
+		case <-w.child.gone:
+		case <-time.After(20 * time.Second):
+			return fmt.Errorf("%s does not stop within 20 s of SIGTERM", name)
+		}
+		return w.start(h)
+	case check.FaultPause:
+		h.during(ctx, kind, name, longer, func() { w.child.signal(syscall.SIGSTOP) }, func() { w.child.signal(syscall.SIGCONT) })
+	case check.FaultBlackhole:
+		h.during(ctx, kind, name, longer, func() { w.wire.clog(true) }, func() { w.wire.clog(false) })
+	case check.FaultSlow:
+		h.during(ctx, kind, name, h.opts.Lease, func() { w.wire.delay(40 * time.Millisecond) }, func() { w.wire.delay(0) })
+	case check.FaultCut:
+		h.begin(kind, name)
+		w.wire.cut()
+		h.healed(kind, name)
+	}
+	return nil
+}
+
+// during keeps a fault up for a while; the end of the run ends it.
+func (h *harness) during(ctx context.Context, kind, name string, long time.Duration, begin, end func()) {
+	h.begin(kind, name)
+	begin()
+	_ = stream.Sleep(ctx, long)
+	end()
+	h.healed(kind, name)
+}
+
+func (h *harness) begin(kind, name string) {
+	h.log.Add(history.Event{Kind: history.Fault, Fault: kind, Target: name})
+}
+
+func (h *harness) healed(kind, name string) {
+	h.log.Add(history.Event{Kind: history.Healed, Fault: kind, Target: name})
+}
+
+// victim takes a worker that no other fault has, if it must be one that is in a job: within a second.
+func (h *harness) victim(ctx context.Context, rng *rand.Rand, busy bool) *worker {
+	for until := time.Now().Add(time.Second); time.Now().Before(until) && ctx.Err() == nil; {
+		for _, i := range rng.Perm(len(h.workers)) {
+			w := h.workers[i]
+			if !w.taken.TryLock() {
+				continue
+			}
+			if n, err := w.running.look(); err == nil && (n > 0 || !busy) {
+				return w
+			}
+			w.taken.Unlock()
+		}
+		_ = stream.Sleep(ctx, 5*time.Millisecond)
+	}
+	return nil
+}
+
+func (h *harness) killServer(ctx context.Context, rng *rand.Rand) error {
+	h.begin(check.FaultServer, h.server.name)
+	h.server.kill()
+	_ = stream.Sleep(ctx, 100*time.Millisecond+time.Duration(rng.Int64N(int64(800*time.Millisecond))))
+	err := h.serve()
+	h.healed(check.FaultServer, h.server.name)
+	return err
+}
+
+// drift deletes a lane, or changes it: workers put it right or leave it alone until it is.
+func (h *harness) drift(ctx context.Context, rng *rand.Rand) error {
+	jobs := h.broker.Jobs()
+	lane := stream.Consumer(queueOpen, stream.LaneFree)
+	if rng.IntN(2) == 0 {
+		lane = stream.Consumer(queueLimited, stream.QuotaDefault)
+		h.begin(check.FaultDrift, lane)
+		err := h.js.DeleteConsumer(ctx, jobs, lane)
+		h.healed(check.FaultDrift, lane)
+		return passing(err)
+	}
+	found, err := h.js.Consumer(ctx, jobs, lane)
+	if err != nil {
+		return passing(err)
+	}
+	cfg := found.CachedInfo().Config
+	wrong := cfg
+	wrong.MaxAckPending = 5
+	h.begin(check.FaultDrift, lane)
+	_, err = h.js.UpdateConsumer(ctx, jobs, wrong)
+	_ = stream.Sleep(ctx, h.opts.Lease)
+	right, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	for {
+		_, again := h.js.UpdateConsumer(right, jobs, cfg)
+		if again == nil || slices.Contains([]error{context.DeadlineExceeded}, right.Err()) {
+			h.healed(check.FaultDrift, lane)
+			return passing(err)
+		}
+		_ = stream.Sleep(right, 100*time.Millisecond)
+	}
+}
