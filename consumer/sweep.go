@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/natsasync/natsasync/internal/stream"
 )
 
@@ -13,18 +15,70 @@ const (
 	sweepLate  = 5 * time.Second // the server fires within 0.25 s
 )
 
-// sweepLater has schedules that are overdue set again, until ctx ends: a server has been
-// seen not to fire one after its cluster's leader changed.
+// sweep mends what a server may leave behind, now and then and after each reconnect, until
+// ctx ends.
+func (w *Worker) sweep(ctx context.Context) {
+	nc := w.broker.Conn()
+	connected := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(connected)
+	for {
+		pause := sweepEvery/2 + rand.N(sweepEvery)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-connected:
+			timer.Stop()
+			// What was under way when the server died settles first.
+			if !stream.Sleep(ctx, w.broker.Lease()+rand.N(w.broker.Lease())) {
+				return
+			}
+		}
+		w.sweepLater(ctx)
+		w.sweepAcked(ctx)
+	}
+}
+
+// sweepLater has schedules that are overdue set again: a server has been seen not to fire
+// one after its cluster's leader changed.
 func (w *Worker) sweepLater(ctx context.Context) {
-	for stream.Sleep(ctx, sweepEvery/2+rand.N(sweepEvery)) {
-		for m, err := range w.broker.Range(ctx, w.broker.Later(), w.broker.LaterFilter(), 1) {
+	for m, err := range w.broker.Range(ctx, w.broker.Later(), w.broker.LaterFilter(), 1) {
+		if err != nil {
+			w.log.DebugContext(ctx, "look for overdue schedules", "err", err)
+			return
+		}
+		if due, ok := stream.ScheduledFor(m); ok && time.Since(due) > sweepLate {
+			w.setAgain(ctx, m)
+		}
+	}
+}
+
+// sweepAcked removes jobs that have ended and whose ack a killed server remembers, but not
+// the removal that came of it: no consumer hands them out again.
+func (w *Worker) sweepAcked(ctx context.Context) {
+	for _, queue := range w.cfg.Queues {
+		left, err := w.broker.AckedAndThere(ctx, queue)
+		if err != nil {
+			w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "queue", queue, "err", err)
+			return
+		}
+		for _, l := range left {
+			s, err := w.broker.Standing(ctx, l.Queue, l.Owner, l.ID)
 			if err != nil {
-				w.log.DebugContext(ctx, "look for overdue schedules", "err", err)
-				break
+				w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "queue", queue, "err", err)
+				return
 			}
-			if due, ok := stream.ScheduledFor(m); ok && time.Since(due) > sweepLate {
-				w.setAgain(ctx, m)
+			if s.Record == nil {
+				w.log.ErrorContext(ctx, "a job was acked and has no outcome: it does not run (somebody else took it from the lane; queue it again)", "id", l.ID, "queue", queue)
+				continue
 			}
+			if err := w.broker.AckAgain(l); err != nil {
+				w.log.DebugContext(ctx, "ack again", "id", l.ID, "queue", queue, "err", err)
+				return
+			}
+			w.log.InfoContext(ctx, "a job that has ended was still there and is removed", "id", l.ID, "queue", queue)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var renewing sync.WaitGroup
 	renew, stopRenewing := context.WithCancel(context.WithoutCancel(ctx))
 	renewing.Go(func() { w.renewLeases(renew) })
-	renewing.Go(func() { w.sweepLater(ctx) })
+	renewing.Go(func() { w.sweep(ctx) })
 	w.watchLanes(ctx)
 	w.log.InfoContext(ctx, "worker stops", "running", w.count())
 	err = w.drain()
