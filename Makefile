@@ -7,12 +7,13 @@ TOOLS := .tools
 tool   = $(TOOLS)/$(notdir $(firstword $(subst @, ,$(1))))-$(lastword $(subst @, ,$(1)))
 
 PKG   ?= ./...
+TORTURE ?= --for 5m
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## compile everything, and the command into ./natsasync
@@ -30,6 +31,14 @@ bench: ## measure against a raw NATS client, side by side; BENCH=--quick for a g
 .PHONY: bench/parts
 bench/parts: ## run the benchmarks of single functions; PKG=./task/ for one package
 	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)
+
+.PHONY: torture
+torture: ## try to break the guarantees with processes; TORTURE="--for 45s --seed 7" for less
+	go run ./cmd/natsasync torture $(TORTURE)
+
+.PHONY: torture/planted
+torture/planted: ## see whether the torture finds bugs that are planted for it
+	go test -tags planted -count=1 -run Planted -timeout 10m ./cmd/natsasync
 
 .PHONY: demo
 demo: ## run the demonstration: a server, a worker and some jobs in one process

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/natsasync/natsasync/internal/planted"
 	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
@@ -62,6 +63,12 @@ func (d *delivery) attempt(env *task.Envelope, preceding *task.Record, then func
 	}
 	if preceding != nil {
 		a.Preceding = &preceding.Outcome
+	}
+	switch planted.Bug {
+	case planted.AckFirst:
+		d.w.answer(d.msg, []byte("+ACK"))
+	case planted.UserNotSet:
+		a.Job.User = task.User{}
 	}
 	cancel := context.CancelFunc(func() {})
 	if env.Timeout > 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/natsasync/natsasync/internal/planted"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
@@ -61,6 +62,10 @@ func (d *delivery) settleAgain(rec *task.Record, data []byte, header nats.Header
 // finish does what is left once an outcome stands: publish what follows, ack. Whoever
 // gets the job of a worker that died in between begins here.
 func (d *delivery) finish(rec *task.Record) {
+	if planted.Bug == planted.LateCallbacks {
+		d.ack()
+		time.Sleep(50 * time.Millisecond)
+	}
 	ctx, done := d.bookkeeping()
 	defer done()
 	if err := d.follow(ctx, d.env, rec); err != nil {

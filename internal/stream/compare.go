@@ -104,7 +104,7 @@ func (b *Broker) compareConsumer(has, want jetstream.ConsumerConfig) []string {
 	d.note("replay_policy", has.ReplayPolicy, want.ReplayPolicy)
 	d.note("ack_wait", has.AckWait, want.AckWait)
 	d.note("backoff", has.BackOff, want.BackOff)
-	d.note("max_deliver", limit(int64(has.MaxDeliver)), limit(-1))
+	d.note("max_deliver", limit(int64(has.MaxDeliver)), limit(int64(want.MaxDeliver)))
 	d.note("max_ack_pending", limit(int64(has.MaxAckPending)), limit(int64(want.MaxAckPending)))
 	d.note("filters", filters(has), filters(want))
 	d.note("headers_only", has.HeadersOnly, false)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/internal/planted"
 )
 
 const (
@@ -256,6 +258,9 @@ func (b *Broker) laneConfig(queue, name string, size int) jetstream.ConsumerConf
 		MaxAckPending: size,
 		MaxWaiting:    maxWaiting,
 		Metadata:      map[string]string{"queue": queue, "lane": name},
+	}
+	if planted.Bug == planted.MaxDeliver {
+		cfg.MaxDeliver = 3
 	}
 	switch name {
 	case LaneSystem:

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/internal/planted"
 )
 
 // What can come of a publish that was not stored, or may not have been.
@@ -45,6 +47,9 @@ const (
 // Fenced returns a message that is stored only if the last message under fence is seq,
 // 0 for none.
 func Fenced(subject, fence string, seq uint64, data []byte) *nats.Msg {
+	if planted.Bug == planted.NoFence {
+		return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
+	}
 	values := [2]string{strconv.FormatUint(seq, 10), fence}
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{
 		headerExpected:        values[0:1:1],

@@ -21,7 +21,7 @@ var Faults = []string{
 
 // often is about how long it takes until a kind comes again.
 var often = map[string]time.Duration{
-	check.FaultKill: 1200 * time.Millisecond, check.FaultPause: 6 * time.Second, check.FaultRestart: 9 * time.Second,
+	check.FaultKill: 1200 * time.Millisecond, check.FaultPause: 2200 * time.Millisecond, check.FaultRestart: 9 * time.Second,
 	check.FaultServer: 13 * time.Second, check.FaultCut: 8 * time.Second, check.FaultBlackhole: 17 * time.Second,
 	check.FaultLostAck: 7 * time.Second, check.FaultSlow: 19 * time.Second, check.FaultDrift: 23 * time.Second,
 	check.FaultProducer: 11 * time.Second,
@@ -57,7 +57,7 @@ func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error 
 		return h.drift(ctx, rng)
 	case check.FaultLostAck:
 		p := h.producers[rng.IntN(len(h.producers))]
-		h.during(ctx, kind, p.child.name, 500*time.Millisecond, func() { p.wire.deafen(true) }, func() { p.wire.deafen(false) })
+		h.during(ctx, kind, p.child.name, answerWithin+answerWithin/2, func() { p.wire.deafen(true) }, func() { p.wire.deafen(false) })
 		return nil
 	case check.FaultProducer:
 		p := h.producers[rng.IntN(len(h.producers))]

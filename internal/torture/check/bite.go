@@ -24,16 +24,17 @@ const (
 // Bite is whether the faults did what they are for.
 type Bite struct {
 	// Kills of workers, and those that caught at least one job between its start and its end.
-	Kills, KillsInJob int
-	Pauses            int
+	Kills      int `json:"kills"`
+	KillsInJob int `json:"kills_in_job"`
+	Pauses     int `json:"pauses"`
 	// Reassigned is how often a worker found its job with another one and recorded nothing.
-	Reassigned int
-	// Again is how many jobs were started more than once.
-	Again int
-	// Unknown is how many jobs were sent without an answer.
-	Unknown int
-	// Recovery is how long jobs of killed workers waited for their next start, sorted.
-	Recovery []time.Duration
+	Reassigned int `json:"reassigned"`
+	// Again is how many jobs, members and callbacks were started more than once.
+	Again int `json:"started_again"`
+	// Unknown is how often a job was sent without an answer.
+	Unknown int `json:"unknown"`
+	// Recovery is how long jobs of killed workers waited for their next start, in nanoseconds, sorted.
+	Recovery []time.Duration `json:"recovery_ns"`
 }
 
 func (b *book) bite() Bite {

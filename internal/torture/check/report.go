@@ -12,19 +12,21 @@ import (
 
 // Report is what came out.
 type Report struct {
-	Called, Accepted int
+	Called   int `json:"called"`
+	Accepted int `json:"accepted"`
 	// Outcomes counts those of whole jobs, Starts all runs of functions, members and callbacks too.
-	Outcomes, Starts int
+	Outcomes int `json:"outcomes"`
+	Starts   int `json:"starts"`
 	// Ends counts the outcomes of whole jobs by how they ended: succeeded, or the code of the failure.
-	Ends map[string]int
+	Ends map[string]int `json:"ends"`
 	// Faults counts what was done, by kind.
-	Faults map[string]int
+	Faults map[string]int `json:"faults"`
 	// Breaches counts violations by invariant; all invariants are there.
-	Breaches   map[string]int
-	Violations []Violation
-	Bite       Bite
-	// Dull is why the run proves nothing although nothing broke; see [Bite].
-	Dull []string
+	Breaches   map[string]int `json:"breaches"`
+	Violations []Violation    `json:"violations"`
+	Bite       Bite           `json:"bite"`
+	// Dull is why the run proves nothing although nothing broke.
+	Dull []string `json:"dull"`
 }
 
 // Of checks a run.
