@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", Setup: setup, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded, "pauselane": pauseLane,
+			"resizelane": resizeLane, "putaside": putAside,
 		},
 	})
 }
@@ -172,6 +174,30 @@ func pauseLane(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: pauselane consumer")
 	}
 	_, err := connected(ts).PauseConsumer(context.Background(), "NATSASYNC_JOBS", args[0], time.Now().Add(time.Hour))
+	ts.Check(err)
+}
+
+// resizeLane changes how many jobs of a lane may be out, as an operator would with another tool.
+func resizeLane(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: resizelane consumer size")
+	}
+	js := connected(ts)
+	found, err := js.Consumer(context.Background(), "NATSASYNC_JOBS", args[0])
+	ts.Check(err)
+	cfg := found.CachedInfo().Config
+	cfg.MaxAckPending, err = strconv.Atoi(args[1])
+	ts.Check(err)
+	_, err = js.UpdateConsumer(context.Background(), "NATSASYNC_JOBS", cfg)
+	ts.Check(err)
+}
+
+// putAside leaves a message among those that could not be read.
+func putAside(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: putaside")
+	}
+	_, err := connected(ts).Publish(context.Background(), "natsasync.rejected.format", nil)
 	ts.Check(err)
 }
 

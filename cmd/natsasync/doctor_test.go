@@ -1,0 +1,45 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheMonitorTellsTheSyncPolicy(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]syncView{
+		`{"config":{"sync_always":true,"sync_interval":120000000000}}`: viewOf(true, 2*time.Minute),
+		`{"config":{"sync_interval":120000000000}}`:                    viewOf(false, 2*time.Minute),
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/jsz" || r.URL.Query().Get("config") != "true" {
+				http.NotFound(w, r)
+				return
+			}
+			_, _ = w.Write([]byte(body))
+		}))
+		got, err := askMonitor(t.Context(), srv.URL+"/")
+		srv.Close()
+		if err != nil || *got != want {
+			t.Errorf("%s: %+v, %v", body, got, err)
+		}
+	}
+}
+
+func TestAMonitorThatIsNoneIsNamed(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	if _, err := askMonitor(t.Context(), srv.URL); err == nil || !strings.Contains(err.Error(), "--monitor "+srv.URL) || !strings.Contains(err.Error(), "404") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func viewOf(always bool, interval time.Duration) syncView {
+	var v syncView
+	v.Config.SyncAlways, v.Config.SyncInterval = always, interval
+	return v
+}
