@@ -21,6 +21,7 @@ type grammar struct {
 
 	DemoWorker   demoWorkerCmd   `cmd:"" hidden:""`
 	TortureChild tortureChildCmd `cmd:"" hidden:""`
+	TortureNode  tortureNodeCmd  `cmd:"" hidden:""`
 }
 
 type queueCmd struct {

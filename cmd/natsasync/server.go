@@ -15,6 +15,7 @@ type serverCmd struct {
 	StoreDir string `type:"path" placeholder:"DIR" help:"Where the streams live. Without it they are thrown away at the end."`
 	Host     string `default:"127.0.0.1" help:"Address to listen on (${default}: this machine alone)."`
 	Port     int    `default:"4222" help:"Port to listen on, -1 for any free one (${default})."`
+	Cluster  int    `default:"1" placeholder:"N" help:"Nodes, 1, 3 or 5, in this process: they take the port and those after it, and directories of their own below the one given."`
 	NoSync   bool   `help:"Acknowledge writes before they are on the disk: faster, and not safe against a power cut."`
 }
 
@@ -22,6 +23,9 @@ type serverCmd struct {
 func (c serverCmd) Validate() error {
 	if c.Port == 0 || c.Port < -1 || c.Port > 65535 {
 		return fmt.Errorf("--port %d: give 1 to 65535, or -1 for any free one", c.Port)
+	}
+	if c.Cluster < 1 || c.Cluster > 5 || c.Cluster%2 == 0 {
+		return fmt.Errorf("--cluster %d: must be 1, 3 or 5 (an even number survives no more than the odd one below it)", c.Cluster)
 	}
 	if c.NoSync && c.StoreDir == "" {
 		return fmt.Errorf("--no-sync: says nothing without --store-dir (a throw-away server syncs nothing)")
@@ -31,7 +35,7 @@ func (c serverCmd) Validate() error {
 
 // Run serves until ctx ends.
 func (c serverCmd) Run(ctx context.Context, e *environment) error {
-	srv, err := embedded.Start(embedded.Config{StoreDir: c.StoreDir, Host: c.Host, Port: c.Port, NoSync: c.NoSync, Logger: e.logger()})
+	srv, err := c.start(embedded.Config{StoreDir: c.StoreDir, Host: c.Host, Port: c.Port, NoSync: c.NoSync, Logger: e.logger()})
 	if err != nil {
 		return err
 	}
@@ -45,6 +49,19 @@ func (c serverCmd) Run(ctx context.Context, e *environment) error {
 		return err
 	}
 	return said
+}
+
+// running is a server or a cluster.
+type running interface {
+	URL() string
+	Shutdown(ctx context.Context) error
+}
+
+func (c serverCmd) start(cfg embedded.Config) (running, error) {
+	if c.Cluster == 1 {
+		return embedded.Start(cfg)
+	}
+	return embedded.StartCluster(c.Cluster, cfg)
 }
 
 func (e *environment) announce(url string, c serverCmd) error {

@@ -4,12 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/natsasync/natsasync/embedded"
 	"github.com/natsasync/natsasync/internal/torture"
 	"github.com/natsasync/natsasync/internal/torture/check"
 )
@@ -21,6 +28,7 @@ type tortureCmd struct {
 	For       time.Duration `default:"45s" help:"How long faults are done (${default})."`
 	Seed      uint64        `help:"Seed of faults and jobs; a random one is printed."`
 	Faults    []string      `placeholder:"KIND,…" help:"Kinds of faults: kill, pause, restart, server, cut, blackhole, lost-ack, slow, drift, producer; all if none is named."`
+	Cluster   int           `default:"1" placeholder:"N" help:"Servers, 1, 3 or 5, a process each (${default})."`
 	Workers   int           `default:"5" help:"Worker processes (${default})."`
 	Producers int           `default:"2" help:"Producer processes (${default})."`
 	Lease     time.Duration `default:"2s" help:"Lease of the namespace (${default})."`
@@ -33,6 +41,9 @@ func (c tortureCmd) Validate() error {
 		if !slices.Contains(torture.Faults, fault) {
 			return fmt.Errorf("--faults %q: there is no such kind (there are %s)", fault, strings.Join(torture.Faults, ", "))
 		}
+	}
+	if c.Cluster < 1 || c.Cluster > 5 || c.Cluster%2 == 0 {
+		return fmt.Errorf("--cluster %d: must be 1, 3 or 5", c.Cluster)
 	}
 	if c.For < time.Second || c.Lease < time.Second {
 		return fmt.Errorf("--for %v, --lease %v: they must be at least 1s", c.For, c.Lease)
@@ -61,7 +72,7 @@ func (c tortureCmd) Run(ctx context.Context, e *environment) error {
 	}
 	e.remark("seed %d, in %s", c.Seed, dir)
 	r, err := torture.Run(ctx, torture.Options{
-		Program: program, Child: "torture-child", For: c.For, Seed: c.Seed, Faults: c.Faults, Workers: c.Workers,
+		Program: program, Child: "torture-child", Node: "torture-node", Nodes: c.Cluster, For: c.For, Seed: c.Seed, Faults: c.Faults, Workers: c.Workers,
 		Producers: c.Producers, Lease: c.Lease, Dir: dir, Say: e.remark,
 	})
 	switch {
@@ -131,4 +142,46 @@ func (c tortureChildCmd) Run(ctx context.Context, _ *environment) error {
 		return fmt.Errorf("the role: %w", err)
 	}
 	return r.Play(ctx)
+}
+
+// tortureNodeCmd is a server of a run, alone or as a node of a cluster.
+type tortureNodeCmd struct {
+	Node string `arg:""`
+}
+
+// Run serves until it is killed, or until the harness has ended.
+func (c tortureNodeCmd) Run(ctx context.Context, e *environment) error {
+	var n torture.Node
+	if err := json.Unmarshal([]byte(c.Node), &n); err != nil {
+		return fmt.Errorf("the node: %w", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		defer stop()
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}()
+	srv, err := embedded.Start(embedded.Config{
+		Name: n.Name, StoreDir: n.StoreDir, Port: n.Port, NoSync: true, Logger: e.logger(),
+		Options: func(o *server.Options) { joinCluster(o, n) },
+	})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	return srv.Shutdown(stopping)
+}
+
+func joinCluster(o *server.Options, n torture.Node) {
+	if len(n.Routes) == 0 {
+		return
+	}
+	host, port, _ := net.SplitHostPort(n.Route)
+	o.Cluster = server.ClusterOpts{Name: "torture", Host: host}
+	o.Cluster.Port, _ = strconv.Atoi(port)
+	for _, route := range n.Routes {
+		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: route})
+	}
 }

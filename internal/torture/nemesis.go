@@ -134,12 +134,14 @@ func (h *harness) victim(ctx context.Context, rng *rand.Rand, busy bool) *worker
 	return nil
 }
 
+// killServer kills one node and starts it again.
 func (h *harness) killServer(ctx context.Context, rng *rand.Rand) error {
-	h.begin(check.FaultServer, h.server.name)
-	h.server.kill()
+	n := h.nodes[rng.IntN(len(h.nodes))]
+	h.begin(check.FaultServer, n.Name)
+	n.child.kill()
 	_ = stream.Sleep(ctx, 100*time.Millisecond+time.Duration(rng.Int64N(int64(800*time.Millisecond))))
-	err := h.serve()
-	h.healed(check.FaultServer, h.server.name)
+	err := n.start(h)
+	h.healed(check.FaultServer, n.Name)
 	return err
 }
 

@@ -48,7 +48,7 @@ func (r Role) Play(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	nc, err := nats.Connect(r.URL, nats.Name(r.Name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+	nc, err := nats.Connect(r.URL, nats.Name(r.Name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.IgnoreDiscoveredServers(),
 		nats.ReconnectJitter(50*time.Millisecond, 0), nats.RetryOnFailedConnect(true), nats.PingInterval(time.Second), nats.MaxPingsOutstanding(3))
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,17 +24,19 @@ import (
 	"github.com/natsasync/natsasync/internal/torture/history"
 )
 
-// Options of a run. Program and Child are how to start this program as a process of the run: with Child and a [Role] as
-// JSON; and with "server", "--store-dir" and "--port" as a server.
+// Options of a run. Program, Child and Node are how to start this program as a process of the run: with Child and a
+// [Role] as JSON, or with Node and a [Node] as JSON.
 type Options struct {
-	Program, Child string
-	For            time.Duration
-	Seed           uint64
-	Faults         []string
-	Workers        int
-	Producers      int
-	Lease          time.Duration
-	Dir            string // where histories, logs and the store go; it must exist
+	Program, Child, Node string
+	// Nodes is how many servers there are: 1, or 3 or 5 as a cluster.
+	Nodes     int
+	For       time.Duration
+	Seed      uint64
+	Faults    []string
+	Workers   int
+	Producers int
+	Lease     time.Duration
+	Dir       string // where histories, logs and the store go; it must exist
 	// Say is told what happens, a line at a time.
 	Say func(format string, args ...any)
 }
@@ -44,8 +45,7 @@ type harness struct {
 	opts   Options
 	dir    string
 	log    *history.Log
-	port   int
-	server *child
+	nodes  []*node
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	broker *stream.Broker
@@ -144,7 +144,7 @@ func Run(ctx context.Context, opts Options) (*check.Report, error) {
 		limits[serialQueue(i+1)] = 1
 	}
 	r := check.Of(check.Run{
-		Events: events, Records: records, Earlier: earlier, Limits: limits, Stuck: stuck, Lease: opts.Lease, Faults: opts.Faults,
+		Events: events, Records: records, Earlier: earlier, Limits: limits, Stuck: stuck, Patience: h.patience(), Lease: opts.Lease, Faults: opts.Faults,
 	})
 	leaks, err := h.leaks()
 	r.Violations = append(r.Violations, leaks...)
@@ -154,26 +154,23 @@ func Run(ctx context.Context, opts Options) (*check.Report, error) {
 
 // open starts everything.
 func (h *harness) open(ctx context.Context) error {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses, err := h.serve()
 	if err != nil {
-		return fmt.Errorf("find a port for the server: %w", err)
-	}
-	h.port = free.Addr().(*net.TCPAddr).Port
-	_ = free.Close()
-	if err := h.serve(); err != nil {
 		return err
 	}
-	address := "127.0.0.1:" + strconv.Itoa(h.port)
-	h.nc, err = nats.Connect("nats://"+address, nats.Name("nemesis"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	h.nc, err = nats.Connect(strings.Join(addresses, ","), nats.Name("nemesis"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	if h.js, err = jetstream.New(h.nc); err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	opening, cancel := context.WithTimeout(ctx, 30*time.Second)
+	opening, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	h.broker, err = stream.Open(opening, h.js, stream.Config{Queues: append(allQueues(h.opts.Producers), "default"), Lease: h.opts.Lease})
+	if err := h.await(opening); err != nil {
+		return err
+	}
+	h.broker, err = stream.Open(opening, h.js, stream.Config{Queues: append(allQueues(h.opts.Producers), "default"), Lease: h.opts.Lease, Replicas: min(h.opts.Nodes, 3)})
 	if err != nil {
 		return err
 	}
@@ -182,7 +179,7 @@ func (h *harness) open(ctx context.Context) error {
 	}
 	for range h.opts.Workers {
 		w := &worker{}
-		if w.wire, err = newWire(address); err != nil {
+		if w.wire, err = newWire(addresses); err != nil {
 			return err
 		}
 		h.workers = append(h.workers, w)
@@ -192,7 +189,7 @@ func (h *harness) open(ctx context.Context) error {
 	}
 	for i := range h.opts.Producers {
 		p := &source{number: i + 1}
-		if p.wire, err = newWire(address); err != nil {
+		if p.wire, err = newWire(addresses); err != nil {
 			return err
 		}
 		h.producers = append(h.producers, p)
@@ -203,14 +200,12 @@ func (h *harness) open(ctx context.Context) error {
 	return nil
 }
 
-func (h *harness) serve() (err error) {
-	h.server, err = h.spawn("server", "server", "--store-dir", filepath.Join(h.dir, "store"), "--port", strconv.Itoa(h.port), "--no-sync")
-	return err
-}
-
 // end stops what still runs.
 func (h *harness) end() {
-	children := []*child{h.server}
+	var children []*child
+	for _, n := range h.nodes {
+		children = append(children, n.child)
+	}
 	for _, w := range h.workers {
 		children = append(children, w.child)
 	}
@@ -235,7 +230,7 @@ func (h *harness) end() {
 
 // drain waits until no job is left, and returns the IDs of those that are when it takes too long.
 func (h *harness) drain(ctx context.Context) ([]string, error) {
-	until := time.Now().Add(2*h.opts.Lease + 10*time.Second)
+	until := time.Now().Add(h.patience())
 	for {
 		var left []string
 		for _, at := range []string{h.broker.Jobs(), h.broker.Later()} {
@@ -260,18 +255,44 @@ func (h *harness) drain(ctx context.Context) ([]string, error) {
 	}
 }
 
-// records reads the whole stream of outcomes.
+// patience is within what all must have ended after the last fault. A cluster may need some seconds for a new leader.
+func (h *harness) patience() time.Duration {
+	if h.opts.Nodes > 1 {
+		return 2*h.opts.Lease + 25*time.Second
+	}
+	return 2*h.opts.Lease + 10*time.Second
+}
+
+// records reads the whole stream of outcomes, once the replica that answers has all that the leader has.
 func (h *harness) records(ctx context.Context) ([]stream.Standing, error) {
-	var all []stream.Standing
-	for m, err := range h.broker.Range(ctx, h.broker.Outcomes(), "", 0) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		all, last, err := h.readRecords(ctx)
 		if err != nil {
 			return nil, err
 		}
+		info, err := h.js.Stream(ctx, h.broker.Outcomes())
+		if err == nil && (h.opts.Nodes == 1 || last >= info.CachedInfo().State.LastSeq) {
+			return all, nil
+		}
+		if !stream.Sleep(ctx, 300*time.Millisecond) {
+			return nil, fmt.Errorf("read the outcomes: %w", errors.Join(err, context.Cause(ctx)))
+		}
+	}
+}
+
+func (h *harness) readRecords(ctx context.Context) (all []stream.Standing, last uint64, err error) {
+	for m, err := range h.broker.Range(ctx, h.broker.Outcomes(), "", 0) {
+		if err != nil {
+			return nil, 0, err
+		}
+		last = m.Seq
 		if _, ok := h.broker.ParseOutcome(m.Subject); ok {
 			all = append(all, h.broker.ReadStanding(m))
 		}
 	}
-	return all, nil
+	return all, last, nil
 }
 
 // leaks finds inputs in what workers and servers said.

@@ -11,9 +11,9 @@ import (
 
 // wire is a TCP proxy between one process and the server, which can be cut, clogged, made deaf and made slow.
 type wire struct {
-	ln     net.Listener
-	target string
-	all    sync.WaitGroup
+	ln      net.Listener
+	targets []string // of which any will do
+	all     sync.WaitGroup
 
 	mu    sync.Mutex
 	open  chan struct{} // closed while bytes flow
@@ -22,12 +22,12 @@ type wire struct {
 	conns map[net.Conn]bool
 }
 
-func newWire(target string) (*wire, error) {
+func newWire(targets []string) (*wire, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{ln: ln, target: target, open: make(chan struct{}), conns: make(map[net.Conn]bool)}
+	w := &wire{ln: ln, targets: targets, open: make(chan struct{}), conns: make(map[net.Conn]bool)}
 	close(w.open)
 	w.all.Go(w.accept)
 	return w, nil
@@ -99,7 +99,7 @@ func (w *wire) accept() {
 		if err != nil {
 			continue
 		}
-		server, err := net.Dial("tcp", w.target)
+		server, err := w.dial()
 		if err != nil {
 			_ = client.Close()
 			continue
@@ -110,6 +110,16 @@ func (w *wire) accept() {
 		w.all.Go(func() { w.carry(server, client, false) })
 		w.all.Go(func() { w.carry(client, server, true) })
 	}
+}
+
+// dial takes one of the servers that are there.
+func (w *wire) dial() (conn net.Conn, err error) {
+	for _, i := range rand.Perm(len(w.targets)) {
+		if conn, err = net.Dial("tcp", w.targets[i]); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
 }
 
 // carry moves bytes until one end closes, and closes both.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/natsasync/natsasync/task"
 )
@@ -240,7 +239,7 @@ func orSuccess(code string) string { return cmp.Or(code, "success") }
 
 func (b *book) stuck() (all []Violation) {
 	for _, id := range b.Stuck {
-		all = append(all, b.violated("stuck", id, "it lay in the streams %v after the last fault", 2*b.Lease+10*time.Second))
+		all = append(all, b.violated("stuck", id, "it lay in the streams %v after the last fault", b.Patience))
 	}
 	return all
 }

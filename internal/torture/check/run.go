@@ -27,6 +27,8 @@ type Run struct {
 	// Lease is that of the namespace, and Faults the kinds that were asked for.
 	Lease  time.Duration
 	Faults []string
+	// Patience is how long after the last fault all must have ended.
+	Patience time.Duration
 }
 
 // story is one job, member or callback: what was said of it and what is recorded.
