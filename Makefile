@@ -8,6 +8,7 @@ tool   = $(TOOLS)/$(notdir $(firstword $(subst @, ,$(1))))-$(lastword $(subst @,
 
 PKG   ?= ./...
 TORTURE ?= --for 5m
+RUN     ?= ^TestF[0-9][0-9]
 
 .DEFAULT_GOAL := help
 
@@ -23,6 +24,10 @@ build: ## compile everything, and the command into ./natsasync
 .PHONY: test
 test: ## run all tests with the race detector; PKG=./task/ for one package
 	go test -race -shuffle=on -timeout 10m $(PKG)
+
+.PHONY: soak
+soak: ## try every fault many times more, half an hour; RUN=TestF02 for one row of the matrix
+	NATSASYNC_SOAK=1 go test -race -count=1 -v -timeout 90m -run '$(RUN)' ./integration/
 
 .PHONY: bench
 bench: ## measure against a raw NATS client, side by side; BENCH=--quick for a glance
