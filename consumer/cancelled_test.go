@@ -105,7 +105,7 @@ func TestCancelOfAContinuedJobEndsItsContinuation(t *testing.T) {
 }
 
 // A quota's lane whose consumer was deleted is made again, like those of the queue.
-func TestDeletedLanesAreMadeAgain(t *testing.T) {
+func TestF22DeletedLanesAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	for _, quota := range []string{"default", "smtp"} {
 		t.Run(quota, func(t *testing.T) {

@@ -154,7 +154,10 @@ func (d *delivery) recordOnce(ctx context.Context, subject string, data []byte, 
 // stands, or an error if another's record does. Neither means: write it again.
 func (d *delivery) resolve(ctx context.Context, at stream.Subject, data []byte, why error) (stands bool, err error) {
 	switch {
-	case errors.Is(why, stream.ErrFenced), errors.Is(why, stream.ErrUndecided), errors.Is(why, stream.ErrNoAnswer), errors.Is(why, stream.ErrNoStream):
+	case errors.Is(why, stream.ErrNoStream):
+		d.w.homeless.Store(true)
+		d.w.nudge()
+	case errors.Is(why, stream.ErrFenced), errors.Is(why, stream.ErrUndecided), errors.Is(why, stream.ErrNoAnswer):
 	default:
 		d.w.log.Error("a record was refused; it is written again", "id", at.ID, "queue", at.Queue, "err", why)
 		stream.Sleep(ctx, time.Second)

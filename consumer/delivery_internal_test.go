@@ -54,7 +54,7 @@ func idleWorker(t *testing.T, slots int) *Worker {
 // handed is a delivery as a puller makes it, with the slot that it came with.
 func handed(t *testing.T, w *Worker, n string) *delivery {
 	t.Helper()
-	p := newPuller(w, w.broker.Jobs(), stream.Consumer("default", "free"), w.slots, func() {})
+	p := newPuller(w, w.broker.Jobs(), stream.Consumer("default", "free"), w.slots)
 	if p.slots.take(1, nil) != 1 {
 		t.Fatal("no slot")
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
 )
@@ -26,16 +27,9 @@ const lookAgain = 2 * time.Second
 // watchLanes keeps one puller for each lane of the worker's queues until ctx ends, and
 // closes them.
 func (w *Worker) watchLanes(ctx context.Context) {
-	again := make(chan struct{}, 1)
-	nudge := func() {
-		select {
-		case again <- struct{}{}:
-		default:
-		}
-	}
 	var subs []*nats.Subscription
 	for _, q := range w.cfg.Queues {
-		sub, err := w.broker.Conn().Subscribe(w.broker.LanesEvent(q), func(*nats.Msg) { nudge() })
+		sub, err := w.broker.Conn().Subscribe(w.broker.LanesEvent(q), func(*nats.Msg) { w.nudge() })
 		if err != nil {
 			w.log.WarnContext(ctx, "listen for new lanes; they are found within ten seconds", "queue", q, "err", err)
 			continue
@@ -45,11 +39,11 @@ func (w *Worker) watchLanes(ctx context.Context) {
 	subs = append(subs, w.watchCancelled(ctx)...)
 	var pulling sync.WaitGroup
 	for ctx.Err() == nil {
-		w.look(ctx, &pulling, nudge)
+		w.look(ctx, &pulling)
 		pause := time.NewTimer(laneLook - time.Duration(rand.Int64N(int64(laneLook/5))))
 		select {
 		case <-ctx.Done():
-		case <-again:
+		case <-w.lookNow:
 			// Several changes often come together, and a deleted consumer is found by each pull.
 			settle := time.NewTimer(50 * time.Millisecond)
 			select {
@@ -69,7 +63,7 @@ func (w *Worker) watchLanes(ctx context.Context) {
 
 // look starts pullers for lanes that are new, stops those of lanes that are gone or
 // wrong, and makes again what is missing.
-func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()) {
+func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup) {
 	once, cancel := context.WithTimeout(ctx, laneLook)
 	defer cancel()
 	var problems []error
@@ -89,7 +83,7 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()
 				continue
 			}
 			if w.suspect[name] = diffs; diffs != "" {
-				time.AfterFunc(lookAgain, nudge)
+				time.AfterFunc(lookAgain, w.nudge)
 				if !w.pulls(name) {
 					continue
 				}
@@ -104,12 +98,35 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup, nudge func()
 		return
 	}
 	err := errors.Join(problems...)
+	if w.homeless.Swap(false) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		w.remake(once)
+	}
 	w.report(ctx, err)
 	w.lookErr.Store(&err)
 	if len(unseen) < len(w.cfg.Queues) {
 		w.lastLook.Store(time.Now().UnixNano())
 	}
-	w.match(ctx, want, unseen, pulling, nudge)
+	w.match(ctx, want, unseen, pulling)
+}
+
+// remake makes streams again that were deleted while the worker ran, unless it may only bind.
+func (w *Worker) remake(ctx context.Context) {
+	if w.cfg.BindOnly {
+		return
+	}
+	if err := w.broker.Remake(ctx); err != nil {
+		w.log.WarnContext(ctx, "make the streams again that are gone", "err", err)
+		return
+	}
+	w.nudge()
+}
+
+// nudge has the lanes looked at now.
+func (w *Worker) nudge() {
+	select {
+	case w.lookNow <- struct{}{}:
+	default:
+	}
 }
 
 // pulls says whether there is a puller for a lane.
@@ -139,7 +156,7 @@ func (w *Worker) report(ctx context.Context, err error) {
 
 // match keeps the pullers of queues that could not be seen: in an outage they know how to
 // go on.
-func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, unseen map[string]bool, pulling *sync.WaitGroup, nudge func()) {
+func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, unseen map[string]bool, pulling *sync.WaitGroup) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for name, p := range w.lanes {
@@ -161,11 +178,11 @@ func (w *Worker) match(ctx context.Context, want map[string]stream.Lane, unseen 
 		pulling.Go(func() { p.run(ctx) })
 	}
 	if _, there := w.lanes[stream.DueConsumer]; !there {
-		start(newDuePuller(w, nudge))
+		start(newDuePuller(w))
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if _, there := w.lanes[name]; !there {
-			start(newLanePuller(w, want[name], nudge))
+			start(newLanePuller(w, want[name]))
 		}
 	}
 	for _, p := range w.lanes {

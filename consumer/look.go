@@ -81,6 +81,9 @@ func (w *Worker) receive(p *puller, m *nats.Msg) *delivery {
 	if !ok {
 		d.fence = m.Subject
 	}
+	if p.stream == w.broker.Jobs() {
+		w.broker.Saw(d.message)
+	}
 	d.ctx, d.end = context.WithCancelCause(w.work)
 	d.lease.confirmed = time.Now()
 	if !w.enter(d) {

@@ -16,7 +16,7 @@ func TestWhatAWithdrawnPullStillBringsGoesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newLanePuller(w, *lane, func() {})
+	p := newLanePuller(w, *lane)
 	if !p.subscribe() {
 		t.Fatal("no subscription")
 	}

@@ -29,7 +29,6 @@ type puller struct {
 	size     atomic.Int64 // of the lane, -1 for no limit
 	out      atomic.Int64 // deliveries that are being handled
 	scarce   atomic.Bool
-	nudge    func() // asks for a look at the lanes
 	quit     chan struct{}
 
 	// What follows belongs to run.
@@ -46,23 +45,23 @@ type puller struct {
 	batch   []*nats.Msg
 }
 
-func newLanePuller(w *Worker, l stream.Lane, nudge func()) *puller {
-	p := newPuller(w, w.broker.Jobs(), stream.Consumer(l.Queue, l.Name), w.slots, nudge)
+func newLanePuller(w *Worker, l stream.Lane) *puller {
+	p := newPuller(w, w.broker.Jobs(), stream.Consumer(l.Queue, l.Name), w.slots)
 	p.queue, p.lane, p.created = l.Queue, l.Name, l.Created
 	p.size.Store(int64(l.Size))
 	return p
 }
 
 // newDuePuller moves jobs whose time has come; that takes no slot from handlers.
-func newDuePuller(w *Worker, nudge func()) *puller {
-	p := newPuller(w, w.broker.Later(), stream.DueConsumer, newSlots(64), nudge)
+func newDuePuller(w *Worker) *puller {
+	p := newPuller(w, w.broker.Later(), stream.DueConsumer, newSlots(64))
 	p.size.Store(-1)
 	return p
 }
 
-func newPuller(w *Worker, name, consumer string, s *slots, nudge func()) *puller {
+func newPuller(w *Worker, name, consumer string, s *slots) *puller {
 	return &puller{
-		w: w, stream: name, consumer: consumer, slots: s, nudge: nudge,
+		w: w, stream: name, consumer: consumer, slots: s,
 		quit:   make(chan struct{}),
 		msgs:   make(chan *nats.Msg, 2*s.size+1024),
 		hunger: newHunger(), drained: true, looks: make(chan struct{}, 2), most: pullMost,
@@ -220,7 +219,7 @@ func (p *puller) status(a *ask, m *nats.Msg) {
 func (p *puller) trouble(why string) {
 	p.w.log.Debug("pull", "lane", p.consumer, "err", why)
 	p.notFor = time.Now().Add(250 * time.Millisecond)
-	p.nudge()
+	p.w.nudge()
 }
 
 // close takes back the pulls and gives back what has not been started, also what the

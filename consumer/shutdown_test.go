@@ -163,7 +163,7 @@ func TestParkedJobGoesBackAtShutdownAndGoesOnElsewhere(t *testing.T) {
 
 // A lane that was changed by other means is left alone and named, and served again
 // when it is as it must be.
-func TestChangedLaneIsLeftAloneAndNamed(t *testing.T) {
+func TestF22AChangedLaneIsLeftAloneAndNamed(t *testing.T) {
 	t.Parallel()
 	env := embeddedtest.New(t)
 	b := broker(t, env)

@@ -29,6 +29,7 @@ type Worker struct {
 	hands     *hands
 	running   sync.WaitGroup // deliveries that are being handled
 	renewNow  chan struct{}  // of capacity 1
+	lookNow   chan struct{}  // of capacity 1
 	started   atomic.Bool
 	ready     chan struct{}
 
@@ -48,6 +49,7 @@ type Worker struct {
 	suspect  map[string]string // what differed at the last look, by consumer; only watchLanes uses it
 	lastLook atomic.Int64      // when the lanes were last seen, Unix nanoseconds
 	lookErr  atomic.Pointer[error]
+	homeless atomic.Bool // a record found no stream
 }
 
 // New checks the configuration and the server, and makes what is missing: streams,
@@ -67,6 +69,9 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 	if err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
+	if err := checkMarks(ctx, broker); err != nil {
+		return nil, err
+	}
 	reg.Seal()
 	w := &Worker{
 		cfg: cfg, log: cfg.Logger, broker: broker, reg: reg,
@@ -77,6 +82,7 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 		hands:     newHands(),
 		ready:     make(chan struct{}),
 		renewNow:  make(chan struct{}, 1),
+		lookNow:   make(chan struct{}, 1),
 		jobs:      make(map[string]*delivery),
 		lanes:     make(map[string]*puller),
 		suspect:   make(map[string]string),
@@ -96,11 +102,15 @@ var errShutdown = errors.New("consumer: the worker shuts down")
 // Run takes jobs and runs them until ctx ends. Then it takes no more, lets what runs
 // finish within ShutdownTimeout, gives the rest back to its place and returns nil. It
 // outlives any outage of the server. It may be called once. An error means that
-// handlers did not return although their contexts had ended.
+// handlers did not return although their contexts had ended, or that the server has
+// lost what it had accepted: then nothing is taken until an operator has looked.
 func (w *Worker) Run(ctx context.Context) error {
 	if w.started.Swap(true) {
 		return errors.New("consumer: Run was called before (make another Worker)")
 	}
+	outer := ctx
+	ctx, stop := context.WithCancelCause(outer)
+	defer stop(nil)
 	w.taking = ctx
 	w.work, w.stopWork = context.WithCancelCause(context.WithoutCancel(ctx))
 	w.books, w.closeBooks = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -119,6 +129,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	renew, stopRenewing := context.WithCancel(context.WithoutCancel(ctx))
 	renewing.Go(func() { w.renewLeases(renew) })
 	renewing.Go(func() { w.sweep(ctx) })
+	renewing.Go(func() { w.watchMarks(ctx, stop) })
 	w.watchLanes(ctx)
 	w.log.InfoContext(ctx, "worker stops", "running", w.count())
 	err = w.drain()
@@ -127,6 +138,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	close(w.hands.off)
 	if err == nil {
 		w.hands.all.Wait()
+	}
+	if lost := context.Cause(ctx); errors.Is(lost, stream.ErrRegressed) {
+		err = errors.Join(fmt.Errorf("consumer: %w", lost), err)
 	}
 	w.log.InfoContext(ctx, "worker stopped")
 	return err

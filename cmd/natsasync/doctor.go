@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -87,7 +88,7 @@ func (d *doctor) examine(ctx context.Context, monitor string) error {
 	if d.client, err = d.session.client(ctx); err != nil {
 		return err
 	}
-	for _, look := range []func(context.Context) error{d.streams, d.keel, d.lanes, d.jobs, d.rejected} {
+	for _, look := range []func(context.Context) error{d.streams, d.marks, d.keel, d.lanes, d.jobs, d.rejected} {
 		if err := look(ctx); err != nil {
 			return err
 		}
@@ -173,6 +174,23 @@ func (d *doctor) replicas(info *jetstream.StreamInfo) bool {
 		}
 	}
 	return true
+}
+
+// marks compares how far the streams are with how far workers have seen them.
+func (d *doctor) marks(ctx context.Context) error {
+	err := d.b.Regressed(ctx)
+	switch {
+	case err == nil:
+		d.ok("marks", "no stream is behind where it has been")
+	case errors.Is(err, stream.ErrRegressed):
+		d.found(finding{
+			critical, "marks", err.Error(),
+			"jobs that were accepted are gone, or outcomes of jobs that ran; workers stop and do not start", "bring a backup back, or queue again what is missing; then natsasync init --accept-loss",
+		})
+	default:
+		d.found(finding{note, "marks", "whether a stream has lost messages is not known: " + err.Error(), "", ""})
+	}
+	return nil
 }
 
 func (d *doctor) keel(ctx context.Context) error {

@@ -21,6 +21,8 @@ type initCmd struct {
 	Quota    []string      `sep:"none" placeholder:"QUEUE.NAME=N" help:"A quota to make, of a queue that is there or named: at most N jobs hold it at once. May be given again."`
 	Lease    time.Duration `help:"How long a worker may be silent before its job goes to another; 30s when the streams are made."`
 	Replicas int           `help:"Replicas of the streams; 3 in a cluster, else 1."`
+	// AcceptLoss is for a server that came back with less than it had.
+	AcceptLoss bool `help:"Go on although a server has lost messages that it had accepted: workers that stopped for it start again."`
 }
 
 // Validate is called by kong.
@@ -96,6 +98,11 @@ func (c initCmd) Run(ctx context.Context, e *environment) error {
 	b, err := p.make(ctx, c.Lease)
 	if err != nil {
 		return err
+	}
+	if c.AcceptLoss {
+		if err := b.Mark(ctx); err != nil {
+			return err
+		}
 	}
 	view := struct {
 		Namespace    string `json:"namespace"`

@@ -154,17 +154,23 @@ func (e *Env) Drain(ctx context.Context) error {
 	}
 }
 
-// left reads the streams in the order in which a job moves, the first one twice: a job
-// that moves meanwhile is seen in one of them.
+// left counts what lies in the streams, along the way of a job and then back: a job that
+// moves meanwhile is seen in one of the places.
 func (e *Env) left(ctx context.Context) (uint64, error) {
-	const keel = 1
+	b := e.broker
 	var left uint64
-	for _, name := range []string{e.broker.Jobs(), e.broker.Later(), e.broker.Jobs()} {
-		s, err := e.JS.Stream(ctx, name)
+	for _, place := range []struct{ stream, filter string }{
+		{b.Jobs(), b.JobFilter()},
+		{b.Later(), b.LaterFilter()},
+		{b.Later(), b.DueFilter()},
+		{b.Later(), b.LaterFilter()},
+		{b.Jobs(), b.JobFilter()},
+	} {
+		n, err := b.Count(ctx, place.stream, place.filter)
 		if err != nil {
 			return 0, err
 		}
-		left += s.CachedInfo().State.Msgs
+		left += n
 	}
-	return left - 2*keel, nil
+	return left, nil
 }

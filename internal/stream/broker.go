@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,6 +54,10 @@ type Broker struct {
 	calls        *calls
 	lease        time.Duration
 	installation string
+
+	markMu                 sync.Mutex
+	marks                  marks // as this Broker looked last
+	jobsSeen, outcomesSeen atomic.Uint64
 }
 
 // Open checks the server and makes the streams and queues of cfg, or with BindOnly looks for them. Without a deadline

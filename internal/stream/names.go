@@ -82,6 +82,9 @@ func (n Names) Job(queue, lane, owner, id string) string {
 	return n.job + queue + "." + lane + "." + owner + "." + id
 }
 
+// JobFilter matches all jobs of all queues, in every lane.
+func (n Names) JobFilter() string { return n.job + ">" }
+
 // QueueFilter matches all jobs of a queue, in every lane.
 func (n Names) QueueFilter(queue string) string { return n.job + queue + ".>" }
 
@@ -97,7 +100,7 @@ func (n Names) LaterJob(queue, owner, id string) string {
 func (n Names) DueJob(queue, owner, id string) string { return n.due + queue + "." + owner + "." + id }
 
 // LaterFilter matches all schedules.
-func (n Names) LaterFilter() string { return n.later + ">" }
+func (n Names) LaterFilter() string { return n.later + "*.*.>" }
 
 // DueFilter matches all jobs whose time has come and that no worker has moved yet.
 func (n Names) DueFilter() string { return n.due + ">" }

@@ -73,7 +73,7 @@ func TestNamesAreThoseOfTheDesign(t *testing.T) {
 	n := newNames(t, "my-app")
 	got := []string{
 		n.Namespace(), n.Jobs(), n.Later(), n.Outcomes(), n.Rejected(),
-		n.Job("q", "free", "o", "1.2"), n.QueueFilter("q"), n.LaneFilter("q", "smtp"), n.LaterJob("q", "o", "1"), n.DueJob("q", "o", "1"),
+		n.Job("q", "free", "o", "1.2"), n.JobFilter(), n.QueueFilter("q"), n.LaneFilter("q", "smtp"), n.LaterJob("q", "o", "1"), n.DueJob("q", "o", "1"),
 		n.LaterFilter(), n.DueFilter(), n.Outcome("q", "failed", "o", "1"), n.Fence("q", "o", "1"), n.OutcomeFilter("*", "failed"),
 		n.Record("q", "failed", "o", "1"), n.Note("o", "1"), n.Event("q", "started", "o", "1"), n.LanesEvent("q"), n.RejectedSubject("unsigned"),
 		n.Keel(), stream.Consumer("q", "smtp"), stream.Consumer("q", stream.LaneCallbacks), stream.Consumer("q", stream.LaneLater), stream.DueConsumer,
@@ -81,7 +81,7 @@ func TestNamesAreThoseOfTheDesign(t *testing.T) {
 	want := []string{
 		"my-app", "MY-APP_JOBS", "MY-APP_LATER", "MY-APP_OUTCOMES", "MY-APP_REJECTED",
 		"my-app.job.q.free.o.1.2", "my-app.job.q.>", "my-app.job.q.smtp.>", "my-app.later.q.o.1", "my-app.due.q.o.1",
-		"my-app.later.>", "my-app.due.>", "my-app.outcome.q.failed.o.1", "my-app.outcome.q.*.o.1", "my-app.outcome.*.failed.>",
+		"my-app.later.*.*.>", "my-app.due.>", "my-app.outcome.q.failed.o.1", "my-app.outcome.q.*.o.1", "my-app.outcome.*.failed.>",
 		"my-app.record.q.failed.o.1", "my-app.note.o.1", "my-app.event.q.started.o.1", "my-app.event.q.lanes", "my-app.rejected.unsigned",
 		"my-app.keel", "q_smtp", "q_system", "q_system", "due",
 	}

@@ -62,12 +62,15 @@ func Fenced(subject, fence string, seq uint64, data []byte) *nats.Msg {
 // wait for another one. It is safe for concurrent use; msg must not be used again
 // before done.
 func (b *Broker) PublishAsync(msg *nats.Msg, done func(seq uint64, err error)) {
+	subject := msg.Subject
 	b.calls.send(msg, func(answer *nats.Msg, err error) bool {
 		if err != nil {
 			done(0, unsent(err))
 			return false
 		}
-		done(readAck(answer.Data))
+		seq, err := readAck(answer.Data)
+		b.stored(subject, seq)
+		done(seq, err)
 		return false
 	})
 }

@@ -50,10 +50,8 @@ func (b *Broker) openStreams(ctx context.Context, cfg Config) error {
 	for _, queue := range cfg.Queues {
 		addQueue(&jobs, b.QueueFilter(queue), queue)
 	}
-	for _, want := range []jetstream.StreamConfig{jobs, b.laterConfig(), b.outcomesConfig(), b.rejectedConfig()} {
-		if err := b.makeStream(ctx, want); err != nil {
-			return err
-		}
+	if err := b.makeStreams(ctx, jobs); err != nil {
+		return err
 	}
 	if err := b.adopt(ctx, cfg.Lease, lease); err != nil {
 		return err
@@ -64,6 +62,29 @@ func (b *Broker) openStreams(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	return err
+}
+
+func (b *Broker) makeStreams(ctx context.Context, jobs jetstream.StreamConfig) error {
+	for _, want := range []jetstream.StreamConfig{jobs, b.laterConfig(), b.outcomesConfig(), b.rejectedConfig()} {
+		if err := b.makeStream(ctx, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Remake makes the streams that are gone, empty and with the installation and the lease that this Broker knows. Restore
+// then declares queues in them; the sizes of quotas are gone with the stream Jobs. With BindOnly nothing is made.
+func (b *Broker) Remake(ctx context.Context) error {
+	if b.bindOnly {
+		return nil
+	}
+	jobs := b.jobsConfig()
+	jobs.Metadata = map[string]string{metaInstallation: b.installation, metaLease: b.lease.String()}
+	if err := b.makeStreams(ctx, jobs); err != nil {
+		return err
+	}
+	return b.PutKeel(ctx)
 }
 
 func (b *Broker) bindStreams(ctx context.Context, lease time.Duration) error {
@@ -123,7 +144,7 @@ func (b *Broker) makeStream(ctx context.Context, want jetstream.StreamConfig) er
 			return err
 		})
 		if err == nil {
-			b.logger.InfoContext(ctx, "made stream", "stream", want.Name, "replicas", want.Replicas)
+			b.logger.InfoContext(ctx, "made a stream", "stream", want.Name, "replicas", want.Replicas)
 			return nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
