@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,6 +53,8 @@ type Broker struct {
 	calls        *calls
 	lease        time.Duration
 	installation string
+	clock        atomic.Pointer[reading]
+	clockTold    atomic.Bool // that it is off
 }
 
 // Open checks the server and makes the streams and queues of cfg, or with BindOnly looks for them. Without a deadline
