@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/natsasync/natsasync/internal/clock"
+	"github.com/natsasync/natsasync/internal/planted"
 )
 
 const (
@@ -36,7 +37,7 @@ func (r *reading) set(wall time.Time) time.Duration {
 // meanwhile changes nothing. It does not wait and is safe for concurrent use.
 func (b *Broker) Now() time.Time {
 	wall, r := clock.Now(), b.clock.Load()
-	if r == nil {
+	if r == nil || planted.Bug == planted.OwnClock {
 		return wall
 	}
 	if by := r.set(wall); by.Abs() > clockSet {
