@@ -4,6 +4,7 @@
 package virtual_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,10 @@ func seeds(always, soak int) uint64 {
 	return uint64(always)
 }
 
-var jane = task.User{Realm: "/site/users", ID: "jane"}
+var (
+	jane  = task.User{Realm: "/site/users", ID: "jane"}
+	quiet = slog.New(slog.DiscardHandler)
+)
 
 // world is a server, which may be away for a while, and all who use it.
 type world struct {
@@ -94,7 +98,7 @@ func inVirtualTime(t *testing.T, seeds uint64, lease time.Duration, story func(*
 
 // up starts the server, on what it had stored before.
 func (w *world) up() {
-	srv, err := embedded.Start(embedded.Config{StoreDir: w.dir, NoSync: true, Logger: slog.New(slog.DiscardHandler)})
+	srv, err := embedded.Start(embedded.Config{StoreDir: w.dir, NoSync: true, Logger: quiet})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -142,7 +146,7 @@ func (l *line) InProcessConn() (net.Conn, error) {
 	if l.wait == nil || err != nil {
 		return conn, err
 	}
-	return slow{conn, l.wait}, nil
+	return newSlow(conn, l.wait), nil
 }
 
 // cut ends the connection for good.
@@ -153,16 +157,51 @@ func (l *line) cut() {
 	_ = l.conn.Close()
 }
 
-// slow waits before it writes.
+// slow is a connection on which what is written takes its time. Its writer does not wait: it holds a lock meanwhile, and
+// virtual time stands still while somebody waits for a lock.
 type slow struct {
 	net.Conn
-	wait func() time.Duration
+	wait  func() time.Duration
+	under chan []byte // what is under way
+	gone  chan struct{}
+	close func()
+}
+
+func newSlow(conn net.Conn, wait func() time.Duration) *slow {
+	s := &slow{Conn: conn, wait: wait, under: make(chan []byte, 1<<12), gone: make(chan struct{})}
+	s.close = sync.OnceFunc(func() { close(s.gone) })
+	go s.carry()
+	return s
+}
+
+func (s *slow) carry() {
+	for {
+		select {
+		case b := <-s.under:
+			time.Sleep(s.wait())
+			if _, err := s.Conn.Write(b); err != nil {
+				return
+			}
+		case <-s.gone:
+			return
+		}
+	}
 }
 
 // Write makes slow a [net.Conn].
-func (s slow) Write(b []byte) (int, error) {
-	time.Sleep(s.wait())
-	return s.Conn.Write(b)
+func (s *slow) Write(b []byte) (int, error) {
+	select {
+	case s.under <- bytes.Clone(b):
+		return len(b), nil
+	case <-s.gone:
+		return 0, net.ErrClosed
+	}
+}
+
+// Close makes slow a [net.Conn].
+func (s *slow) Close() error {
+	s.close()
+	return s.Conn.Close()
 }
 
 func (w *world) connect() jetstream.JetStream { return w.connectBy(&line{w: w}) }
@@ -264,7 +303,7 @@ func (w *world) outcome(id string, within time.Duration) *task.Record {
 	var all []*task.Record
 	w.comes(within, func() bool { all = w.outcomes(id); return len(all) > 0 })
 	if len(all) != 1 {
-		w.Fatalf("job %s has %d outcomes after %v, want 1: %+v", id, len(all), time.Since(w.began), all)
+		w.Fatalf("job %s has %d outcomes after %v, want 1: %s", id, len(all), time.Since(w.began), told(all))
 	}
 	return all[0]
 }
@@ -293,6 +332,15 @@ func (w *world) outcomes(id string) []*task.Record {
 		}
 	}
 	return all
+}
+
+// told says what records are, in messages.
+func told(all []*task.Record) []string {
+	var said []string
+	for _, r := range all {
+		said = append(said, fmt.Sprintf("%s by %q at %v", r.End, r.Worker, r.Ended))
+	}
+	return said
 }
 
 // drained waits until nothing is left in the streams of jobs but the keel.
