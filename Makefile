@@ -27,7 +27,7 @@ test: ## run all tests with the race detector; PKG=./task/ for one package
 
 .PHONY: soak
 soak: ## try every fault many times more, half an hour; RUN=TestF02 for one row of the matrix
-	NATSASYNC_SOAK=1 go test -race -count=1 -v -timeout 90m -run '$(RUN)' ./integration/
+	NATSASYNC_SOAK=1 go test -race -count=1 -v -timeout 90m -run '$(RUN)' ./integration/...
 
 .PHONY: bench
 bench: ## measure against a raw NATS client, side by side; BENCH=--quick for a glance

@@ -53,7 +53,7 @@ type attempt struct {
 // attempt runs the task of env and hands what came of it to then, in this goroutine,
 // or in another one if the function ended this one by runtime.Goexit.
 func (d *delivery) attempt(env *task.Envelope, preceding *task.Record, then func(attempted)) {
-	a := &attempt{d: d, env: env, ctx: d.ctx, started: time.Now()}
+	a := &attempt{d: d, env: env, ctx: d.ctx, started: d.w.broker.Now()}
 	a.Attempt = task.Attempt{
 		Job: task.Job{
 			ID: env.ID, Parent: env.Parent, Task: env.Task, Queue: env.Queue, Object: env.Object, User: env.User,
@@ -72,7 +72,7 @@ func (d *delivery) attempt(env *task.Envelope, preceding *task.Record, then func
 	}
 	cancel := context.CancelFunc(func() {})
 	if env.Timeout > 0 {
-		a.Job.Deadline = a.started.Add(env.Timeout)
+		a.Job.Deadline = time.Now().Add(env.Timeout)
 		a.ctx, cancel = context.WithDeadlineCause(d.ctx, a.Job.Deadline, task.ErrTimeout)
 	}
 	d.w.event(task.EventStarted, a, 0, "")
@@ -206,7 +206,7 @@ func (d *delivery) again(env *task.Envelope, a attempted) (time.Duration, bool) 
 	if !v.Retry {
 		pause = policy.Pause(a.Job.Attempt, rand.Float64())
 	}
-	if d.env.StartWithin > 0 && time.Now().Add(pause).After(d.due().Add(d.env.StartWithin)) {
+	if d.env.StartWithin > 0 && d.now().Add(pause).After(d.due().Add(d.env.StartWithin)) {
 		return 0, false
 	}
 	return pause, true
@@ -225,7 +225,7 @@ func refused(err error) bool {
 
 // outcome is the record of env as far as it does not depend on the end.
 func (d *delivery) outcome(env *task.Envelope, end task.End, a attempted) *task.Record {
-	started, n := time.Now(), d.attempts(env.ID)+1
+	started, n := d.w.broker.Now(), d.attempts(env.ID)+1
 	switch {
 	case a.attempt != nil:
 		started = a.started
@@ -234,7 +234,7 @@ func (d *delivery) outcome(env *task.Envelope, end task.End, a attempted) *task.
 	}
 	return &task.Record{Outcome: task.Outcome{
 		ID: env.ID, Parent: env.Parent, Task: env.Task, Queue: env.Queue, Object: env.Object, User: env.User,
-		End: end, Attempt: n, Queued: env.Issued, Started: started, Ended: time.Now(), Worker: d.w.cfg.Name,
+		End: end, Attempt: n, Queued: env.Issued, Started: started, Ended: d.w.broker.Now(), Worker: d.w.cfg.Name,
 	}}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -58,7 +57,7 @@ func (d *delivery) serial(env *task.Envelope, preceding *task.Record) (*task.Rec
 			return nil, s
 		}
 	}
-	rec.Ended = time.Now()
+	rec.Ended = d.w.broker.Now()
 	return rec, nil
 }
 
@@ -137,7 +136,7 @@ func (d *delivery) parallel(env *task.Envelope) (*task.Record, *stop) {
 			return nil, s
 		}
 	}
-	rec.Ended = time.Now()
+	rec.Ended = d.w.broker.Now()
 	return rec, nil
 }
 

@@ -28,7 +28,7 @@ func (d *delivery) takeOver() bool {
 			return false
 		}
 		if before.State == task.ClaimRetrying {
-			if left := time.Until(before.NotBefore); left > 0 {
+			if left := before.NotBefore.Sub(d.now()); left > 0 {
 				d.back(left)
 				return false
 			}
@@ -45,7 +45,7 @@ func (d *delivery) takeOver() bool {
 		return false
 	}
 	if next.Started.IsZero() {
-		next.Started = time.Now()
+		next.Started = d.w.broker.Now()
 	}
 	if err := d.writeClaim(next); err != nil {
 		d.conclude(nil, d.stopOf(err))
@@ -102,7 +102,7 @@ func (d *delivery) amend() task.Claim {
 	if d.claim != nil {
 		return *d.claim
 	}
-	return task.Claim{Started: time.Now()}
+	return task.Claim{Started: d.w.broker.Now()}
 }
 
 // record writes one record under the job's fence, for as long as it takes: until its

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -14,7 +13,7 @@ import (
 // the function again.
 func (d *delivery) continueAs(env *task.Envelope, spec task.Spec, a attempted) (*task.Record, *stop) {
 	next, err := spec.Seal(task.Sealing{
-		Installation: d.w.broker.Installation(), Parent: env.ID, User: env.User, Queue: d.env.Queue, Now: time.Now(),
+		Installation: d.w.broker.Installation(), Parent: env.ID, User: env.User, Queue: d.env.Queue, Now: d.w.broker.Now(),
 	})
 	if err != nil {
 		return d.failed(env, fmt.Errorf("continue: %w", err), a.Job.Attempt), nil

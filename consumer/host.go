@@ -149,7 +149,7 @@ func (s *staged) take() [][]byte {
 // attempt succeeds, as the same user.
 func (a *attempt) Stage(spec task.Spec) (*task.Envelope, error) {
 	e, err := spec.Seal(task.Sealing{
-		Installation: a.d.w.broker.Installation(), Parent: a.env.ID, User: a.env.User, Now: time.Now(),
+		Installation: a.d.w.broker.Installation(), Parent: a.env.ID, User: a.env.User, Now: a.d.now(),
 	})
 	if err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func (w *Worker) event(kind string, a *attempt, progress float64, text string) {
 }
 
 func (w *Worker) eventOf(e task.Event) {
-	e.Worker, e.At = w.cfg.Name, time.Now()
+	e.Worker, e.At = w.cfg.Name, w.broker.Now()
 	if err := w.broker.Conn().Publish(w.broker.Event(e.Queue, e.Kind, e.Owner, e.ID), e.Encode()); err != nil {
 		w.log.Debug("tell of an event", "kind", e.Kind, "id", e.ID, "err", err)
 	}

@@ -104,7 +104,8 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup) {
 	w.report(ctx, err)
 	w.lookErr.Store(&err)
 	if len(unseen) < len(w.cfg.Queues) {
-		w.lastLook.Store(time.Now().UnixNano())
+		now := time.Now()
+		w.lastLook.Store(&now)
 	}
 	w.match(ctx, want, unseen, pulling)
 }

@@ -58,6 +58,9 @@ func (d *delivery) moveDue(s stream.Standing) {
 	}
 }
 
+// now is the server's time, for decisions.
+func (d *delivery) now() time.Time { return d.w.broker.SureNow(d.w.books) }
+
 // due is since when the job could have run, by the server's clock.
 func (d *delivery) due() time.Time {
 	if d.claim != nil && !d.claim.Due.IsZero() {

@@ -31,7 +31,7 @@ func (w *Worker) serve() (func(), error) {
 			"concurrency": strconv.Itoa(w.cfg.Concurrency),
 			"host":        host,
 			"pid":         strconv.Itoa(os.Getpid()),
-			"started":     time.Now().UTC().Format(time.RFC3339),
+			"started":     w.broker.Now().UTC().Format(time.RFC3339),
 		},
 	})
 	if err != nil {

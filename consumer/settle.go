@@ -187,7 +187,7 @@ func (w *Worker) recordUnqueued(ctx context.Context, e *task.Envelope, owner, co
 	failure.Code, failure.Task, failure.ID = code, e.Task, e.ID
 	rec := &task.Record{Outcome: task.Outcome{
 		ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User, End: task.Failed,
-		Failure: failure, Queued: e.Issued, Ended: time.Now(), Worker: w.cfg.Name,
+		Failure: failure, Queued: e.Issued, Ended: w.broker.Now(), Worker: w.cfg.Name,
 	}}
 	w.log.WarnContext(ctx, "a job that follows from another cannot be queued", "id", e.ID, "queue", e.Queue, "err", why)
 	_, err := w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindFailed, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), 0, rec.Encode()))
@@ -245,7 +245,7 @@ func (w *Worker) cancel(ctx context.Context, e *task.Envelope) error {
 		}
 		rec := &task.Record{Outcome: task.Outcome{
 			ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
-			End: task.Cancelled, Queued: e.Issued, Ended: time.Now(), Worker: w.cfg.Name,
+			End: task.Cancelled, Queued: e.Issued, Ended: w.broker.Now(), Worker: w.cfg.Name,
 		}}
 		_, err = w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindCancelled, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), s.Seq, rec.Encode()))
 		if err == nil {

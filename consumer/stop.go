@@ -69,7 +69,7 @@ func stopRetry(env *task.Envelope, failure *task.Failure, pause time.Duration) *
 	return &stop{func(d *delivery) {
 		c := d.amend()
 		c.State, c.Member, c.Continued, c.Queues = task.ClaimRetrying, env.ID, nil, nil
-		c.Attempts, c.Failure, c.NotBefore = failure.Attempt, failure, time.Now().Add(pause)
+		c.Attempts, c.Failure, c.NotBefore = failure.Attempt, failure, d.now().Add(pause)
 		if err := d.writeClaim(c); err != nil {
 			d.stopOf(err).do(d)
 			return

@@ -49,7 +49,7 @@ func (w *Worker) sweepLater(ctx context.Context) {
 			w.log.DebugContext(ctx, "look for overdue schedules", "err", err)
 			return
 		}
-		if due, ok := stream.ScheduledFor(m); ok && time.Since(due) > sweepLate {
+		if due, ok := stream.ScheduledFor(m); ok && w.broker.SureNow(ctx).Sub(due) > sweepLate {
 			w.setAgain(ctx, m)
 		}
 	}
@@ -92,6 +92,6 @@ func (w *Worker) setAgain(ctx context.Context, m *stream.Message) {
 	}
 	once, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	_, err := w.broker.Publish(once, w.broker.Schedule(at, time.Now(), m.Header, m.Data))
+	_, err := w.broker.Publish(once, w.broker.Schedule(at, w.broker.Now(), m.Header, m.Data))
 	w.log.WarnContext(ctx, "a schedule was overdue and is set again", "id", at.ID, "queue", at.Queue, "err", err)
 }

@@ -40,7 +40,7 @@ func (d *delivery) unknown(name string, why error) {
 		return
 	}
 	c := d.amend()
-	if left := time.Until(c.NotBefore); c.State == task.ClaimRetrying && left > 0 {
+	if left := c.NotBefore.Sub(d.now()); c.State == task.ClaimRetrying && left > 0 {
 		d.back(left)
 		return
 	}
@@ -49,14 +49,14 @@ func (d *delivery) unknown(name string, why error) {
 		if c.State == task.ClaimRunning {
 			c.Interruptions++
 		}
-		c.State, c.Seen = task.ClaimUnknown, time.Now()
+		c.State, c.Seen = task.ClaimUnknown, d.w.broker.Now()
 		if err := d.writeClaim(c); err != nil {
 			d.stopOf(err).do(d)
 			return
 		}
 		d.w.log.Warn("a job is left to a worker that knows its task", "id", d.at.ID, "queue", d.at.Queue, "task", name, "grace", d.w.cfg.UnknownGrace.String())
 	}
-	if time.Since(c.Seen) < d.w.cfg.UnknownGrace {
+	if d.now().Sub(c.Seen) < d.w.cfg.UnknownGrace {
 		d.back(min(time.Duration(d.deliveries())*200*time.Millisecond, 5*time.Second, d.w.cfg.UnknownGrace))
 		return
 	}
@@ -79,7 +79,7 @@ func (d *delivery) expired() bool {
 			return false
 		}
 	}
-	late := time.Since(d.due()) - d.env.StartWithin
+	late := d.now().Sub(d.due()) - d.env.StartWithin
 	if late <= 0 {
 		return false
 	}

@@ -46,8 +46,8 @@ type Worker struct {
 	// taking ends when Run is told to stop: nothing new is started then.
 	taking context.Context
 
-	suspect  map[string]string // what differed at the last look, by consumer; only watchLanes uses it
-	lastLook atomic.Int64      // when the lanes were last seen, Unix nanoseconds
+	suspect  map[string]string         // what differed at the last look, by consumer; only watchLanes uses it
+	lastLook atomic.Pointer[time.Time] // when the lanes were last seen
 	lookErr  atomic.Pointer[error]
 	homeless atomic.Bool // a record found no stream
 }
@@ -198,7 +198,7 @@ func (w *Worker) Health(ctx context.Context) error {
 	if err := w.lookErr.Load(); err != nil && *err != nil {
 		return *err
 	}
-	if age := time.Since(time.Unix(0, w.lastLook.Load())); age > 3*laneLook {
+	if age := time.Since(*w.lastLook.Load()); age > 3*laneLook {
 		return fmt.Errorf("consumer: the lanes were last seen %v ago", age.Round(time.Second))
 	}
 	return nil

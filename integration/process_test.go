@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +21,9 @@ import (
 
 	"github.com/natsasync/natsasync/consumer"
 	"github.com/natsasync/natsasync/embedded"
+	"github.com/natsasync/natsasync/internal/clock"
 	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -39,6 +42,11 @@ type role struct {
 	Store       string // of a server
 	Port        int
 	Jobs        int // that a producer commits
+	Delay       time.Duration
+	Within      time.Duration
+	Clock       time.Duration // how far the wall clock is off, and
+	Jump        time.Duration // how far once there is the file jump.<name>
+	Ignorant    bool          // of the story's main task
 }
 
 func (r role) play() int {
@@ -48,12 +56,25 @@ func (r role) play() int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)
 	}()
+	clock.Shift(r.Clock)
+	go r.jump()
 	parts := map[string]func(context.Context) error{"worker": r.work, "server": r.serve, "producer": r.produce, "handler": r.handle}
 	if err := parts[r.Part](ctx); err != nil {
 		fmt.Fprintln(os.Stderr, r.Part+":", err)
 		return 1
 	}
 	return 0
+}
+
+func (r role) jump() {
+	for r.Jump != 0 {
+		if _, err := os.Stat(filepath.Join(r.Dir, "jump."+r.Name)); err == nil {
+			clock.Shift(r.Jump)
+			(&history{path: r.History}).add(entry{Event: "jump", Name: r.Name})
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
 }
 
 func (r role) connect() (jetstream.JetStream, func(), error) {
@@ -72,7 +93,12 @@ func (r role) work(ctx context.Context) error {
 	}
 	defer done()
 	h := &history{path: r.History}
-	w, err := consumer.New(ctx, js, newStory(h, r.Dir, r.Name).registry(), consumer.Config{
+	reg := newStory(h, r.Dir, r.Name).registry()
+	if r.Ignorant {
+		reg = registry.New()
+		registry.Handle(reg, hear, func(context.Context, task.Object, string) (task.None, error) { return task.None{}, nil })
+	}
+	w, err := consumer.New(ctx, js, reg, consumer.Config{
 		Queues: r.Queues, Concurrency: r.Concurrency, Trust: task.TrustBroker, Name: r.Name,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
@@ -106,13 +132,32 @@ func (r role) produce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var opts []task.Option
+	if r.Delay > 0 {
+		opts = append(opts, task.Delay(r.Delay))
+	}
+	if r.Within > 0 {
+		opts = append(opts, task.StartWithin(r.Within))
+	}
 	tx := c.Begin()
+	var staged []entry
 	for i := range r.Jobs {
-		if _, err := producer.Enqueue(task.WithUser(ctx, jane), tx, do(fmt.Sprint("staged ", i))); err != nil {
+		name := fmt.Sprint("staged ", i)
+		job, err := producer.Enqueue(task.WithUser(ctx, jane), tx, do(name).With(opts...))
+		if err != nil {
 			return err
 		}
+		staged = append(staged, entry{Event: "committed", Name: name, ID: job.ID()})
 	}
-	return tx.Commit(ctx)
+	if err := tx.Commit(ctx); err != nil {
+		return err
+	}
+	for _, e := range staged {
+		if r.History != "" {
+			(&history{path: r.History}).add(e)
+		}
+	}
+	return nil
 }
 
 // process is one that a test has started.

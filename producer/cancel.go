@@ -103,7 +103,7 @@ func (c *Client) recordCancelled(ctx context.Context, p *place, s stream.Standin
 	}
 	r := &task.Record{Mode: e.Mode, Outcome: task.Outcome{
 		ID: p.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
-		End: task.Cancelled, Queued: p.message.Time, Ended: time.Now(),
+		End: task.Cancelled, Queued: p.message.Time, Ended: c.broker.Now(),
 	}}
 	if s.Claim != nil {
 		r.Attempt, r.Started = s.Claim.Attempts, s.Claim.Started

@@ -21,7 +21,7 @@ import (
 func (tx *Tx) Commit(ctx context.Context) error {
 	tx.sending.Lock()
 	defer tx.sending.Unlock()
-	all, state, err := tx.take()
+	all, state, err := tx.take(tx.client.broker.SureNow(ctx))
 	switch {
 	case err != nil:
 		return err
@@ -52,10 +52,10 @@ func (tx *Tx) Commit(ctx context.Context) error {
 // take closes the Tx for further calls and returns what is staged and the state before.
 // What goes out for the first time is issued now: workers refuse what is issued long
 // before it is stored, and delays count from here.
-func (tx *Tx) take() ([]*task.Envelope, txState, error) {
+func (tx *Tx) take(now time.Time) ([]*task.Envelope, txState, error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	state, now := tx.state, time.Now()
+	state := tx.state
 	all := make([]*task.Envelope, len(tx.staged))
 	for i, s := range tx.staged {
 		if state == txOpen {

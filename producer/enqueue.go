@@ -78,7 +78,7 @@ func (c *Client) store(ctx context.Context, e *task.Envelope) (*handle, error) {
 }
 
 func (c *Client) sealing(ctx context.Context) task.Sealing {
-	by := task.Sealing{Installation: c.broker.Installation(), User: task.UserFrom(ctx), Now: time.Now()}
+	by := task.Sealing{Installation: c.broker.Installation(), User: task.UserFrom(ctx), Now: c.broker.SureNow(ctx)}
 	if a := task.AttemptFrom(ctx); a != nil {
 		by.Parent = a.Job.ID
 	}

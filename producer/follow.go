@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/natsasync/natsasync/task"
 )
@@ -96,7 +95,7 @@ func (h *handle) sealFollower(ctx context.Context, callback task.Spec) (*task.En
 	if err != nil {
 		return nil, tell("", err)
 	}
-	if err := renew(e, e.ID, task.NewID(), time.Now()); err != nil {
+	if err := renew(e, e.ID, task.NewID(), by.Now); err != nil {
 		return nil, tell("", err)
 	}
 	e.Parent, e.After, e.Lane = by.Parent, h.id, task.LaneCallbacks

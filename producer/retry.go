@@ -23,7 +23,7 @@ func (c *Client) Retry(ctx context.Context, id string) (*Job[task.Raw], error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := renew(e, id, task.NewID(), time.Now()); err != nil {
+	if err := renew(e, id, task.NewID(), c.broker.SureNow(ctx)); err != nil {
 		return nil, tell("retry job "+task.Quote(id), err)
 	}
 	e.Parent = id

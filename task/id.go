@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 )
 
 // NewID makes the ID of a job: a ULID, so that IDs sort by the time at which they
 // were made, with random bits from crypto/rand.
-func NewID() string {
-	return ulid.MustNew(ulid.Now(), rand.Reader).String()
+func NewID() string { return idAt(time.Now()) }
+
+// idAt is for a clock before 1970 too, which a ULID cannot tell.
+func idAt(now time.Time) string {
+	return ulid.MustNew(uint64(max(now.UnixMilli(), 0)), rand.Reader).String()
 }
 
 // MemberID is the ID of member n of the batch id, counted from 1: "ID.3".

@@ -118,9 +118,6 @@ func (d *doctor) tell() error {
 	return nil
 }
 
-// clockOff is how far a clock may be off: times of jobs are compared with it.
-const clockOff = 5 * time.Second
-
 // streams looks at what all streams have in common, and at the server's clock.
 func (d *doctor) streams(ctx context.Context) error {
 	whole := true
@@ -136,10 +133,10 @@ func (d *doctor) streams(ctx context.Context) error {
 			continue
 		}
 		here := asked.Add(time.Since(asked) / 2)
-		if off := info.TimeStamp.Sub(here).Round(time.Millisecond); off.Abs() > clockOff {
+		if off := info.TimeStamp.Sub(here).Round(time.Millisecond); off.Abs() > stream.ClockOff {
 			d.found(finding{
 				warning, "clock", fmt.Sprintf("the server's clock is %v off this machine's", off),
-				"delays, start deadlines and listed times are off by as much; order and outcomes are not", "let both follow one time server (chrony, systemd-timesyncd)",
+				"jobs go by the server's clock and come to no harm; a time of your own for NotBefore or Pause is off by as much", "let both follow one time server (chrony, systemd-timesyncd)",
 			})
 		} else {
 			d.ok("clock", "the server's is %v off this machine's", off)

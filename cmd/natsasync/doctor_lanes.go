@@ -135,7 +135,7 @@ func (d *doctor) jobsOf(ctx context.Context, queue string) error {
 			"each fails when its grace time, 15 minutes by default, is over; in a lane of size 1 others wait behind it", "start a worker that handles " + name,
 		})
 	}
-	switch age := time.Since(oldest.Queued).Round(time.Minute); {
+	switch age := d.b.Now().Sub(oldest.Queued).Round(time.Minute); {
 	case oldest.ID == "" || age < oldAge:
 	case age < tooOldAge:
 		d.found(finding{

@@ -112,7 +112,11 @@ func (c jobLsCmd) outcomes(ctx context.Context, s *session, client *producer.Cli
 		filter.End = task.Failed
 	}
 	if c.Since > 0 {
-		filter.Since = time.Now().Add(-c.Since)
+		b, err := s.broker(ctx)
+		if err != nil {
+			return err
+		}
+		filter.Since = b.Now().Add(-c.Since)
 	}
 	var newest []task.Outcome
 	more := false

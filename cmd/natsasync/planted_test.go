@@ -26,6 +26,7 @@ func TestEachPlantedBugIsFound(t *testing.T) {
 		planted.MaxDeliver:    {"lost"},
 		planted.LateCallbacks: {"callbacks missed"},
 		planted.UserNotSet:    {"identity"},
+		planted.OwnClock:      {"wrong times"},
 	} {
 		t.Run(bug, func(t *testing.T) {
 			cmd := exec.Command(program, "torture", "--json", "--for", "25s")

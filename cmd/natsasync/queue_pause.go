@@ -31,8 +31,12 @@ func (c queuePauseCmd) Run(ctx context.Context, e *environment) error {
 	if length == 0 {
 		length = openEnded
 	}
-	until := time.Now().Add(length).Truncate(time.Millisecond)
 	return e.with(ctx, func(s *session, client *producer.Client) error {
+		b, err := s.broker(ctx)
+		if err != nil {
+			return err
+		}
+		until := b.Now().Add(length).Truncate(time.Millisecond)
 		ctx, cancel := s.brief(ctx)
 		defer cancel()
 		if err := client.Queue(c.Queue).Pause(ctx, until); err != nil {

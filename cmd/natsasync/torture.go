@@ -27,7 +27,7 @@ const shownViolations = 3
 type tortureCmd struct {
 	For       time.Duration `default:"45s" help:"How long faults are done (${default})."`
 	Seed      uint64        `help:"Seed of faults and jobs; a random one is printed."`
-	Faults    []string      `placeholder:"KIND,…" help:"Kinds of faults: kill, pause, restart, server, cut, blackhole, lost-ack, slow, drift, producer; all if none is named."`
+	Faults    []string      `placeholder:"KIND,…" help:"Kinds of faults: kill, pause, restart, server, cut, blackhole, lost-ack, slow, drift, producer, clock; all if none is named."`
 	Cluster   int           `default:"1" placeholder:"N" help:"Servers, 1, 3 or 5, a process each (${default})."`
 	Workers   int           `default:"5" help:"Worker processes (${default})."`
 	Producers int           `default:"2" help:"Producer processes (${default})."`

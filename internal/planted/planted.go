@@ -9,4 +9,5 @@ const (
 	MaxDeliver    = "max-deliver"    // a job that was handed out three times is dropped
 	LateCallbacks = "late-callbacks" // callbacks are published after the job was acked
 	UserNotSet    = "user-not-set"   // a function runs as nobody
+	OwnClock      = "own-clock"      // times are those of whoever writes them
 )

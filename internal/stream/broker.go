@@ -54,6 +54,8 @@ type Broker struct {
 	calls        *calls
 	lease        time.Duration
 	installation string
+	clock        atomic.Pointer[reading]
+	clockTold    atomic.Bool // that it is off
 
 	markMu                 sync.Mutex
 	marks                  marks // as this Broker looked last

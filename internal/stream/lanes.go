@@ -299,11 +299,15 @@ func (b *Broker) ensureConsumer(ctx context.Context, stream string, want jetstre
 	return true, nil
 }
 
+type consumerAnswer struct {
+	fault
+	jetstream.ConsumerInfo
+}
+
+func (a *consumerAnswer) given() time.Time { return a.TimeStamp }
+
 func (b *Broker) consumerInfo(ctx context.Context, stream, consumer string) (*jetstream.ConsumerInfo, error) {
-	var got struct {
-		fault
-		jetstream.ConsumerInfo
-	}
+	var got consumerAnswer
 	err := b.api(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &got)
 	return &got.ConsumerInfo, err
 }

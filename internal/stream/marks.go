@@ -59,7 +59,7 @@ func (m marks) behind(now marks) error {
 // CheckMarks is [Broker.Regressed], and notes anew how far the streams are.
 func (b *Broker) CheckMarks(ctx context.Context) error {
 	now, noted, err := b.compareMarks(ctx)
-	if err != nil || time.Since(noted) < markPause {
+	if err != nil || b.Now().Sub(noted) < markPause {
 		return err
 	}
 	return b.writeMarks(ctx, now)
@@ -155,7 +155,7 @@ func (b *Broker) places() map[string]string {
 
 // readMarks returns the further of the marks that are kept, and when the older was written.
 func (b *Broker) readMarks(ctx context.Context) (marks, time.Time, error) {
-	all, written := marks{}, time.Now()
+	all, written := marks{}, b.Now()
 	for stream, subject := range b.places() {
 		m, err := b.Last(ctx, stream, subject)
 		if unseen(err) {

@@ -80,7 +80,7 @@ func TestNamesAreThoseOfTheDesign(t *testing.T) {
 	}
 	want := []string{
 		"my-app", "MY-APP_JOBS", "MY-APP_LATER", "MY-APP_OUTCOMES", "MY-APP_REJECTED",
-		"my-app.job.q.free.o.1.2", "my-app.job.q.>", "my-app.job.q.smtp.>", "my-app.later.q.o.1", "my-app.due.q.o.1",
+		"my-app.job.q.free.o.1.2", "my-app.job.>", "my-app.job.q.>", "my-app.job.q.smtp.>", "my-app.later.q.o.1", "my-app.due.q.o.1",
 		"my-app.later.*.*.>", "my-app.due.>", "my-app.outcome.q.failed.o.1", "my-app.outcome.q.*.o.1", "my-app.outcome.*.failed.>",
 		"my-app.record.q.failed.o.1", "my-app.note.o.1", "my-app.event.q.started.o.1", "my-app.event.q.lanes", "my-app.rejected.unsigned",
 		"my-app.keel", "q_smtp", "q_system", "q_system", "due",

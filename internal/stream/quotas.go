@@ -42,7 +42,7 @@ func (b *Broker) SetQuota(ctx context.Context, queue, name string, size int) err
 
 // Pause stops every lane of a queue but system until the time given, which lies ahead. Acks go on; what runs ends.
 func (b *Broker) Pause(ctx context.Context, queue string, until time.Time) error {
-	if !until.After(time.Now()) {
+	if !until.After(b.SureNow(ctx)) {
 		return fmt.Errorf("stream: until %q: is past (give a time to come, or resume the queue)", until.Format(time.RFC3339))
 	}
 	return b.pause(ctx, queue, until)

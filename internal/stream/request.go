@@ -33,6 +33,9 @@ func (f fault) refusal() *jetstream.APIError { return f.Error }
 
 type answer interface{ refusal() *jetstream.APIError }
 
+// dated is an answer that says when it was given.
+type dated interface{ given() time.Time }
+
 // api asks the JetStream API, repeating what nobody answered for as long as ctx lives. A nil request is an empty one.
 func (b *Broker) api(ctx context.Context, method string, request any, into answer) error {
 	var body []byte
@@ -43,6 +46,7 @@ func (b *Broker) api(ctx context.Context, method string, request any, into answe
 		}
 	}
 	return b.repeat(ctx, b.prefix+method, func(ctx context.Context) error {
+		asked := time.Now()
 		msg, err := b.nc.RequestWithContext(ctx, b.prefix+method, body)
 		if err != nil {
 			return err
@@ -52,6 +56,9 @@ func (b *Broker) api(ctx context.Context, method string, request any, into answe
 		}
 		if refused := into.refusal(); refused != nil {
 			return refused
+		}
+		if d, ok := into.(dated); ok {
+			b.readClock(asked, d.given())
 		}
 		return nil
 	})

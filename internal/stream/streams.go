@@ -255,12 +255,16 @@ func setMetadata(cfg *jetstream.StreamConfig, key, value string) {
 	cfg.Metadata[key] = value
 }
 
+type streamAnswer struct {
+	fault
+	jetstream.StreamInfo
+}
+
+func (a *streamAnswer) given() time.Time { return a.TimeStamp }
+
 // info asks the leader about a stream; a filter adds the subjects under it with their counts.
 func (b *Broker) info(ctx context.Context, stream, filter string) (*jetstream.StreamInfo, error) {
-	var got struct {
-		fault
-		jetstream.StreamInfo
-	}
+	var got streamAnswer
 	err := b.api(ctx, "STREAM.INFO."+stream, map[string]string{"subjects_filter": filter}, &got)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/natsasync/natsasync/internal/torture/history"
 )
 
 // child is a process of the run.
@@ -46,6 +49,12 @@ func (h *harness) play(r Role) (*child, error) {
 		return nil, fmt.Errorf("start %s: %w", r.Name, err)
 	}
 	return h.spawn(r.Name, h.opts.Child, string(body))
+}
+
+// ready says whether the process has written that it is.
+func (c *child) ready(dir string) bool {
+	body, err := os.ReadFile(history.Path(dir, c.name))
+	return err == nil && bytes.Contains(body, fmt.Appendf(nil, `"ev":%q,"by":%q,"pid":%d}`, history.Ready, c.name, c.cmd.Process.Pid))
 }
 
 func (c *child) signal(s syscall.Signal) { _ = c.cmd.Process.Signal(s) }

@@ -16,7 +16,7 @@ import (
 // Faults are the kinds that can be asked for.
 var Faults = []string{
 	check.FaultKill, check.FaultPause, check.FaultRestart, check.FaultServer, check.FaultCut, check.FaultBlackhole,
-	check.FaultLostAck, check.FaultSlow, check.FaultDrift, check.FaultProducer,
+	check.FaultLostAck, check.FaultSlow, check.FaultDrift, check.FaultProducer, check.FaultClock,
 }
 
 // often is about how long it takes until a kind comes again.
@@ -24,7 +24,7 @@ var often = map[string]time.Duration{
 	check.FaultKill: 1200 * time.Millisecond, check.FaultPause: 2200 * time.Millisecond, check.FaultRestart: 9 * time.Second,
 	check.FaultServer: 13 * time.Second, check.FaultCut: 8 * time.Second, check.FaultBlackhole: 17 * time.Second,
 	check.FaultLostAck: 7 * time.Second, check.FaultSlow: 19 * time.Second, check.FaultDrift: 23 * time.Second,
-	check.FaultProducer: 11 * time.Second,
+	check.FaultProducer: 11 * time.Second, check.FaultClock: 2 * time.Second,
 }
 
 // torment does the faults that were asked for, each kind at its own pace, until ctx ends, and heals what is broken.
@@ -59,13 +59,20 @@ func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error 
 		p := h.producers[rng.IntN(len(h.producers))]
 		h.during(ctx, kind, p.child.name, answerWithin+answerWithin/2, func() { p.wire.deafen(true) }, func() { p.wire.deafen(false) })
 		return nil
+	case check.FaultClock:
+		if rng.IntN(4) == 0 {
+			h.setClock(h.producers[rng.IntN(len(h.producers))])
+			return nil
+		}
 	case check.FaultProducer:
 		p := h.producers[rng.IntN(len(h.producers))]
+		p.taken.Lock()
+		defer p.taken.Unlock()
 		h.begin(kind, p.child.name)
 		p.child.kill()
 		return p.start(h)
 	}
-	w := h.victim(ctx, rng, kind == check.FaultKill || kind == check.FaultPause || kind == check.FaultBlackhole)
+	w := h.victim(ctx, rng, kind == check.FaultKill || kind == check.FaultPause || kind == check.FaultBlackhole || kind == check.FaultClock)
 	if w == nil {
 		return nil
 	}
@@ -91,6 +98,9 @@ func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error 
 		h.during(ctx, kind, name, longer, func() { w.wire.clog(true) }, func() { w.wire.clog(false) })
 	case check.FaultSlow:
 		h.during(ctx, kind, name, h.opts.Lease, func() { w.wire.delay(40 * time.Millisecond) }, func() { w.wire.delay(0) })
+	case check.FaultClock:
+		h.begin(kind, name)
+		w.child.signal(setClock)
 	case check.FaultCut:
 		h.begin(kind, name)
 		w.wire.cut()
@@ -132,6 +142,16 @@ func (h *harness) victim(ctx context.Context, rng *rand.Rand, busy bool) *worker
 		_ = stream.Sleep(ctx, 5*time.Millisecond)
 	}
 	return nil
+}
+
+// setClock has a producer set its clock, once it is there to hear of it.
+func (h *harness) setClock(p *source) {
+	p.taken.Lock()
+	defer p.taken.Unlock()
+	if p.child.ready(h.dir) {
+		h.begin(check.FaultClock, p.child.name)
+		p.child.signal(setClock)
+	}
 }
 
 // killServer kills one node and starts it again.

@@ -9,16 +9,19 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/consumer"
+	"github.com/natsasync/natsasync/internal/clock"
 	"github.com/natsasync/natsasync/internal/torture/history"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
@@ -35,6 +38,34 @@ type Role struct {
 	Producers int
 	Seed      uint64
 	Pace      time.Duration // of a producer, between two calls
+	Clock     uint64        // seed of how far its clock is off, 0 for a right one
+}
+
+// setClock tells a process to set its clock.
+const setClock = syscall.SIGUSR1
+
+// keepWrongTime sets the clock of this process off, and anew whenever it is told to.
+func (r Role) keepWrongTime(log *history.Log) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, setClock)
+	rng := rand.New(rand.NewPCG(r.Clock, 0))
+	set := func() {
+		off := 24 * time.Hour
+		if rng.IntN(3) > 0 {
+			off = time.Minute + time.Duration(rng.Int64N(int64(10*time.Minute)))
+		}
+		if rng.IntN(2) == 0 {
+			off = -off
+		}
+		clock.Shift(off)
+		log.Add(history.Event{Kind: history.Clock, Off: off})
+	}
+	set()
+	go func() {
+		for range told {
+			set()
+		}
+	}()
 }
 
 // Play is the process. A worker ends with ctx; a producer too, after the answer to its last call.
@@ -48,6 +79,9 @@ func (r Role) Play(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	if r.Clock != 0 {
+		r.keepWrongTime(log)
+	}
 	nc, err := nats.Connect(r.URL, nats.Name(r.Name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.IgnoreDiscoveredServers(),
 		nats.ReconnectJitter(50*time.Millisecond, 0), nats.RetryOnFailedConnect(true), nats.PingInterval(time.Second), nats.MaxPingsOutstanding(3))
 	if err != nil {

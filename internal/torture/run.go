@@ -56,6 +56,7 @@ type harness struct {
 
 	mu     sync.Mutex
 	hired  int
+	clocks int
 	failed error
 }
 
@@ -74,7 +75,7 @@ func (w *worker) start(h *harness) error {
 	h.hired++
 	name := "worker-" + strconv.Itoa(h.hired)
 	h.mu.Unlock()
-	c, err := h.play(Role{Part: "worker", Name: name, URL: w.wire.url(), Dir: h.dir, Producers: h.opts.Producers})
+	c, err := h.play(Role{Part: "worker", Name: name, URL: w.wire.url(), Dir: h.dir, Producers: h.opts.Producers, Clock: h.clock()})
 	w.child, w.running = c, running{path: history.Path(h.dir, name)}
 	return err
 }
@@ -84,15 +85,27 @@ type source struct {
 	number int
 	wire   *wire
 	child  *child
+	taken  sync.Mutex // by a fault
 }
 
 func (s *source) start(h *harness) error {
 	var err error
 	s.child, err = h.play(Role{
 		Part: "producer", Name: fmt.Sprintf("producer-%d", s.number), URL: s.wire.url(), Dir: h.dir,
-		Number: s.number, Producers: h.opts.Producers, Seed: h.opts.Seed, Pace: time.Duration(h.opts.Producers) * 40 * time.Millisecond,
+		Number: s.number, Producers: h.opts.Producers, Seed: h.opts.Seed, Clock: h.clock(), Pace: time.Duration(h.opts.Producers) * 40 * time.Millisecond,
 	})
 	return err
+}
+
+// clock is the seed of a process's clock, 0 if clocks are to go right.
+func (h *harness) clock() uint64 {
+	if !slices.Contains(h.opts.Faults, check.FaultClock) {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clocks++
+	return h.opts.Seed<<20 + uint64(h.clocks)
 }
 
 // Run makes a run and checks it. An error means that it could not be made.

@@ -19,6 +19,7 @@ const (
 	FaultSlow      = "slow"      // a worker's connection is slow
 	FaultDrift     = "drift"     // a lane's consumer is deleted or changed
 	FaultProducer  = "producer"  // SIGKILL of a producer
+	FaultClock     = "clock"     // workers and producers have wrong clocks, which are set while they run
 )
 
 // Bite is whether the faults did what they are for.
@@ -33,13 +34,16 @@ type Bite struct {
 	Again int `json:"started_again"`
 	// Unknown is how often a job was sent without an answer.
 	Unknown int `json:"unknown"`
+	// ClocksSet is how often the clock of a process was set, and ClocksSetInJob how often while a function ran in it.
+	ClocksSet      int `json:"clocks_set"`
+	ClocksSetInJob int `json:"clocks_set_in_job"`
 	// Recovery is how long jobs of killed workers waited for their next start, in nanoseconds, sorted.
 	Recovery []time.Duration `json:"recovery_ns"`
 }
 
 func (b *book) bite() Bite {
 	var bite Bite
-	running := b.running()
+	byProcess := b.byProcess()
 	for _, e := range b.Events {
 		switch {
 		case e.Kind == history.Fault && e.Fault == FaultPause:
@@ -48,9 +52,14 @@ func (b *book) bite() Bite {
 			bite.Reassigned++
 		case e.Kind == history.Unknown:
 			bite.Unknown++
+		case e.Kind == history.Clock:
+			bite.ClocksSet++
+			if slices.ContainsFunc(byProcess[e.By], func(a attempt) bool { return a.ended && a.begin.Before(e.At) && a.end.After(e.At) }) {
+				bite.ClocksSetInJob++
+			}
 		case e.Kind == history.Fault && e.Fault == FaultKill:
 			bite.Kills++
-			caught := running(e.Target, e.At)
+			caught := unfinished(byProcess[e.Target], e.At)
 			if len(caught) > 0 {
 				bite.KillsInJob++
 			}
@@ -70,23 +79,26 @@ func (b *book) bite() Bite {
 	return bite
 }
 
-// running returns a function that says which jobs a process ran at a time.
-func (b *book) running() func(process string, at time.Time) []*story {
-	byProcess := make(map[string][]attempt)
+// byProcess are all attempts, by who made them.
+func (b *book) byProcess() map[string][]attempt {
+	all := make(map[string][]attempt)
 	for _, id := range b.ids() {
 		for _, a := range b.attempts(b.stories[id]) {
-			byProcess[a.by] = append(byProcess[a.by], a)
+			all[a.by] = append(all[a.by], a)
 		}
 	}
-	return func(process string, at time.Time) []*story {
-		var all []*story
-		for _, a := range byProcess[process] {
-			if a.begin.Before(at) && !a.ended && a.end.Equal(at) {
-				all = append(all, a.story)
-			}
+	return all
+}
+
+// unfinished are the jobs that a process ran when it died.
+func unfinished(attempts []attempt, died time.Time) []*story {
+	var all []*story
+	for _, a := range attempts {
+		if a.begin.Before(died) && !a.ended && a.end.Equal(died) {
+			all = append(all, a.story)
 		}
-		return all
 	}
+	return all
 }
 
 // recovery is when a job started again; not ok if its outcome stood already when the worker died.
@@ -116,6 +128,9 @@ func (b Bite) dull(faults []string, done map[string]int) []string {
 	}
 	if (asked(FaultPause) || asked(FaultBlackhole)) && b.Reassigned == 0 {
 		why = append(why, "no late outcome was refused")
+	}
+	if asked(FaultClock) && b.ClocksSetInJob == 0 {
+		why = append(why, "no clock was set while a job ran")
 	}
 	if asked(FaultLostAck) && b.Unknown == 0 {
 		why = append(why, "no producer was left without an answer")

@@ -119,7 +119,10 @@ func TestARunInWhichAllHeldHasNoViolations(t *testing.T) {
 	p.healed(check.FaultPause, "w3")
 	p.end("w3", "B")
 	p.event("w3", history.Event{Kind: history.Reassigned, Job: "B"})
-	p.run("w2", "open", "C.1")
+	p.start("w2", "C.1")
+	p.event("w2", history.Event{Kind: history.Clock, Off: time.Hour})
+	p.end("w2", "C.1")
+	p.outcome("w2", "open", "C.1")
 	p.run("w2", "open", "C.2")
 	p.outcome("w2", "open", "C")
 	p.start("w2", "D")
@@ -131,7 +134,7 @@ func TestARunInWhichAllHeldHasNoViolations(t *testing.T) {
 	if !r.Held() {
 		t.Errorf("violations %v, dull %v", r.Violations, r.Dull)
 	}
-	want := check.Bite{Kills: 1, KillsInJob: 1, Pauses: 1, Reassigned: 1, Again: 2, Recovery: []time.Duration{2 * time.Millisecond}}
+	want := check.Bite{Kills: 1, KillsInJob: 1, Pauses: 1, Reassigned: 1, Again: 2, ClocksSet: 1, ClocksSetInJob: 1, Recovery: []time.Duration{2 * time.Millisecond}}
 	if d := cmp.Diff(want, r.Bite); d != "" {
 		t.Error(d)
 	}
@@ -244,6 +247,18 @@ func TestEachBreachIsFoundAndNoOther(t *testing.T) {
 			p.call("open", "A", history.Shape{Fails: "doomed"})
 			p.run("w1", "open", "A")
 		}},
+		{"wrong times", func(p *play) {
+			p.call("open", "A", plain)
+			p.start("w1", "A")
+			p.end("w1", "A")
+			p.outcome("w1", "open", "A", func(r *task.Record) { r.Ended = p.now.Add(24 * time.Hour) })
+		}},
+		{"wrong times", func(p *play) {
+			p.call("open", "A", plain)
+			p.start("w1", "A")
+			p.end("w1", "A")
+			p.outcome("w1", "open", "A", func(r *task.Record) { r.Started = p.now.Add(-time.Minute) })
+		}},
 		{"stuck", func(p *play) {
 			p.call("open", "A", plain)
 			p.run("w1", "open", "A")
@@ -299,17 +314,19 @@ func TestWhatAFaultExplainsIsNoBreach(t *testing.T) {
 func TestARunWhoseFaultsDidNotBiteProvesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlay()
-	p.Faults = []string{check.FaultKill, check.FaultPause, check.FaultLostAck, check.FaultServer}
+	p.Faults = []string{check.FaultKill, check.FaultPause, check.FaultLostAck, check.FaultServer, check.FaultClock}
 	p.call("open", "A", plain)
 	p.run("w1", "open", "A")
 	p.fault(check.FaultKill, "w1")
 	p.fault(check.FaultPause, "w2")
 	p.fault(check.FaultLostAck, "producer")
+	p.fault(check.FaultClock, "w3")
+	p.event("w3", history.Event{Kind: history.Clock, Off: time.Hour}) // in no job
 	r := check.Of(p.Run)
-	if len(r.Violations) > 0 || r.Held() || len(r.Dull) != 5 {
+	if len(r.Violations) > 0 || r.Held() || len(r.Dull) != 6 {
 		t.Errorf("held %v, dull %q", r.Held(), r.Dull)
 	}
-	for _, want := range []string{"no server was done", "fewer than 60 %", "no late outcome", "without an answer"} {
+	for _, want := range []string{"no server was done", "fewer than 60 %", "no late outcome", "no clock was set", "without an answer"} {
 		if !slices.ContainsFunc(r.Dull, func(s string) bool { return strings.Contains(s, want) }) {
 			t.Errorf("%q is not among %q", want, r.Dull)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/natsasync/natsasync/task"
 )
@@ -37,6 +38,7 @@ var invariants = []struct {
 	{"batches", (*book).batches},
 	{"identity", (*book).identity},
 	{"wrong ends", (*book).ends},
+	{"wrong times", (*book).times},
 	{"stuck", (*book).stuck},
 }
 
@@ -230,6 +232,34 @@ func (b *book) ends() (all []Violation) {
 		}
 		if got != want {
 			all = append(all, b.violated("wrong ends", s.id, "it ended with %s, want %s", orSuccess(got), orSuccess(want)))
+		}
+	}
+	return all
+}
+
+// clockError is how far a time may be off that a process learned through a slow wire.
+const clockError = 3 * time.Second
+
+// times finds records that tell a time after they were stored, or before their job was called.
+func (b *book) times() (all []Violation) {
+	for _, id := range b.ids() {
+		o := b.stories[id].outcome()
+		if o == nil {
+			continue
+		}
+		called := b.story(task.RootID(id)).called
+		for _, t := range []struct {
+			what string
+			at   time.Time
+		}{{"queued", o.Record.Queued}, {"started", o.Record.Started}, {"ended", o.Record.Ended}} {
+			if t.at.IsZero() {
+				continue
+			}
+			if late := t.at.Sub(o.Time); late > clockError {
+				all = append(all, b.violated("wrong times", id, "it was %s %v after that was stored, by the record of %s", t.what, late, o.Record.Worker))
+			} else if called != nil && t.at.Before(called.At.Add(-clockError)) {
+				all = append(all, b.violated("wrong times", id, "it was %s %v before it was called, by the record of %s", t.what, called.At.Sub(t.at), o.Record.Worker))
+			}
 		}
 	}
 	return all

@@ -85,6 +85,7 @@ func (r *Report) Table() [][2]string {
 		[2]string{"faults", strings.Join(faults, ", ")},
 		[2]string{"kills that hit a job", fmt.Sprintf("%d of %d", r.Bite.KillsInJob, r.Bite.Kills)},
 		[2]string{"late workers refused", fmt.Sprint(r.Bite.Reassigned)},
+		[2]string{"clocks set in a job", fmt.Sprintf("%d of %d", r.Bite.ClocksSetInJob, r.Bite.ClocksSet)},
 		[2]string{"jobs sent without an answer", fmt.Sprint(r.Bite.Unknown)},
 		[2]string{"recovery p50, p99", fmt.Sprintf("%v, %v", share(r.Bite.Recovery, 50), share(r.Bite.Recovery, 99))},
 	)

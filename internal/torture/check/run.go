@@ -142,10 +142,10 @@ func (b *book) serial() map[string][]*story {
 }
 
 // troubled says whether a process was paused or cut off at any moment from x to y: what it does then may be late. After
-// a pause it needs a moment to find out.
+// a pause it needs a moment to find out. A wrong clock excuses nothing.
 func (b *book) troubled(process string, x, y time.Time) bool {
 	for _, s := range b.trouble[process] {
-		if s.fault != FaultKill && !s.begin.After(y) && (s.end.IsZero() || s.end.Add(b.Lease).After(x)) {
+		if s.fault != FaultKill && s.fault != FaultClock && !s.begin.After(y) && (s.end.IsZero() || s.end.Add(b.Lease).After(x)) {
 			return true
 		}
 	}

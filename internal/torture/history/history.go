@@ -44,13 +44,16 @@ const (
 	Vitals     Kind = "vitals"
 )
 
+// Clock is written by a process that has set its own wall clock off by so much, at its start and when it is told to.
+const Clock Kind = "clock"
+
 // What the nemesis writes: Fault when one begins, and Healed when it is over.
 const (
 	Fault  Kind = "fault"
 	Healed Kind = "healed"
 )
 
-// Event is one thing that happened. Times are of one machine's clock.
+// Event is one thing that happened. Times are of one machine's clock, whatever the process takes it for.
 type Event struct {
 	At   time.Time `json:"t"`
 	Kind Kind      `json:"ev"`
@@ -71,6 +74,8 @@ type Event struct {
 	// Fault and Target are what the nemesis does, and to which process.
 	Fault  string `json:"fault,omitempty"`
 	Target string `json:"target,omitempty"`
+
+	Off time.Duration `json:"off,omitempty"`
 
 	Goroutines int    `json:"goroutines,omitempty"`
 	Memory     uint64 `json:"memory,omitempty"` // bytes that the process holds
