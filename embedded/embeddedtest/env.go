@@ -139,7 +139,7 @@ func (e *Env) WorkWith(reg *registry.Registry, cfg consumer.Config) (stop func()
 // callback. It returns an error when ctx ends first.
 func (e *Env) Drain(ctx context.Context) error {
 	for {
-		left, err := e.left(ctx)
+		left, err := e.broker.Left(ctx)
 		if err != nil {
 			return err
 		}
@@ -152,25 +152,4 @@ func (e *Env) Drain(ctx context.Context) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-// left counts what lies in the streams, along the way of a job and then back: a job that
-// moves meanwhile is seen in one of the places.
-func (e *Env) left(ctx context.Context) (uint64, error) {
-	b := e.broker
-	var left uint64
-	for _, place := range []struct{ stream, filter string }{
-		{b.Jobs(), b.JobFilter()},
-		{b.Later(), b.LaterFilter()},
-		{b.Later(), b.DueFilter()},
-		{b.Later(), b.LaterFilter()},
-		{b.Jobs(), b.JobFilter()},
-	} {
-		n, err := b.Count(ctx, place.stream, place.filter)
-		if err != nil {
-			return 0, err
-		}
-		left += n
-	}
-	return left, nil
 }

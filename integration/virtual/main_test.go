@@ -343,18 +343,14 @@ func told(all []*task.Record) []string {
 	return said
 }
 
-// drained waits until nothing is left in the streams of jobs but the keel.
+// drained waits until no job is left in the streams.
 func (w *world) drained(within time.Duration) {
 	w.Helper()
-	left := 0
+	var left uint64
 	empty := w.comes(within, func() bool {
-		left = -1
-		for _, name := range []string{w.broker.Jobs(), w.broker.Later()} {
-			s, err := w.js.Stream(w.Context(), name)
-			if err != nil {
-				w.Fatal(err)
-			}
-			left += int(s.CachedInfo().State.Msgs)
+		var err error
+		if left, err = w.broker.Left(w.Context()); err != nil {
+			w.Fatal(err)
 		}
 		return left == 0
 	})

@@ -98,6 +98,26 @@ func (b *Broker) Count(ctx context.Context, stream, filter string) (uint64, erro
 	}
 }
 
+// Left counts the jobs that lie in the streams, those that run too, along the way of a job and then back: a job that
+// moves meanwhile is seen in one of the places.
+func (b *Broker) Left(ctx context.Context) (uint64, error) {
+	var left uint64
+	for _, place := range []struct{ stream, filter string }{
+		{b.Jobs(), b.JobFilter()},
+		{b.Later(), b.LaterFilter()},
+		{b.Later(), b.DueFilter()},
+		{b.Later(), b.LaterFilter()},
+		{b.Jobs(), b.JobFilter()},
+	} {
+		n, err := b.Count(ctx, place.stream, place.filter)
+		if err != nil {
+			return 0, err
+		}
+		left += n
+	}
+	return left, nil
+}
+
 // Range yields the messages on a filter ("" is all) in stream order from a sequence on, as any replica has them, until
 // there are no more. It reads them by pages: what is removed meanwhile may or may not be seen. An error ends it.
 func (b *Broker) Range(ctx context.Context, stream, filter string, from uint64) iter.Seq2[*Message, error] {
