@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,55 @@ func (k killing) check(c *cell, names ...string) {
 	}
 }
 
-func TestAWorkerKilledBetweenAnyTwoStepsOfSettlingLeavesOneOutcome(t *testing.T) {
+func TestF02AWorkerThatIsKilledInAJobIsFollowedByAnother(t *testing.T) {
+	t.Parallel()
+	const (
+		cells = 5
+		lease = time.Second
+	)
+	for n := range cells {
+		t.Run(fmt.Sprint("cell ", n), func(t *testing.T) {
+			t.Parallel()
+			c := newCellWithLease(t, lease)
+			crew := map[string]*process{}
+			var ids, names []string
+			hired, again := 0, 0
+			for i := range rounds(30, 300) / cells {
+				for len(crew) < 2 {
+					name := fmt.Sprint("worker-", hired)
+					crew[name] = c.employ(name, c.url)
+					hired++
+				}
+				name := fmt.Sprint("job ", i)
+				job := queue(c, follow(script{Name: name, Sleep: 100 * time.Millisecond}).OnSuccess(hear))
+				ids, names = append(ids, job.ID()), append(names, name)
+				victim := c.history.await(t, "start", name, 1).Worker
+				time.Sleep(5*time.Millisecond + rand.N(45*time.Millisecond))
+				killed := time.Now()
+				crew[victim].kill()
+				crew[victim].gone(t)
+				delete(crew, victim)
+				succeeds(c, job)
+				c.history.await(t, "end", "hear "+name, 1)
+				if all := c.history.find(t, "start", name); len(all) > 1 {
+					again++
+					within(t, "the recovery", all[1].At.Sub(killed), lease+5*time.Second)
+				}
+			}
+			c.drained()
+			for i, name := range names {
+				c.starts(name, 1, 2)
+				c.recorded("default", task.CallbacksID(ids[i]))
+			}
+			c.inOrder("default", ids, names)
+			if again*10 < len(ids)*6 {
+				t.Errorf("%d of %d kills hit a job, want 60 %%", again, len(ids))
+			}
+		})
+	}
+}
+
+func TestF03AWorkerKilledBetweenAnyTwoStepsOfSettlingLeavesOneOutcome(t *testing.T) {
 	t.Parallel()
 	nth := func(prefix string, n int) func() func(string, string) bool {
 		return func() func(string, string) bool { return to(prefix, n) }
@@ -102,7 +151,7 @@ func TestAWorkerKilledBetweenAnyTwoStepsOfSettlingLeavesOneOutcome(t *testing.T)
 	}
 }
 
-func TestAWorkerKilledInASerialBatchIsFollowedByOneThatResumesAfterTheLastOutcome(t *testing.T) {
+func TestF03AWorkerKilledInASerialBatchIsFollowedByOneThatResumesAfterTheLastOutcome(t *testing.T) {
 	t.Parallel()
 	var all []killing
 	for n := 1; n <= 3; n++ {
@@ -146,7 +195,7 @@ func TestAWorkerKilledInASerialBatchIsFollowedByOneThatResumesAfterTheLastOutcom
 	}
 }
 
-func TestAWorkerKilledWhileAJobIsParkedDoesNotRunItAgain(t *testing.T) {
+func TestF03AWorkerKilledWhileAJobIsParkedDoesNotRunItAgain(t *testing.T) {
 	t.Parallel()
 	t.Run("in a parallel batch", func(t *testing.T) {
 		t.Parallel()

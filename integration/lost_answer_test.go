@@ -22,40 +22,43 @@ func (c *cell) clientBehind(w *wire) *producer.Client {
 	return client
 }
 
-func TestQueueingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
+func TestF07QueueingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
 	t.Parallel()
 	for name, forward := range map[string]bool{"the job arrived": true, "the job did not": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCell(t)
 			c.hire("worker").begin()
-			w := newWire(t, c.url)
-			client := c.clientBehind(w)
-			ctx, cancel := context.WithCancel(task.WithUser(t.Context(), jane))
-			defer cancel()
-			w.set(to(jobAt, 1), forward, func() { w.cut(); cancel() })
-			one, err := producer.Enqueue(ctx, client, do("one"))
-			if !errors.Is(err, producer.ErrUnknown) {
-				t.Fatalf("the error is %v, want ErrUnknown", err)
-			}
-			w.heal()
-			if forward {
-				c.history.await(t, "end", "one", 1)
-			}
-			for range 2 {
-				if _, err := producer.Enqueue(task.WithUser(t.Context(), jane), client, do("one").With(task.WithID(one.ID()))); err != nil {
-					t.Fatal(err)
+			for round := range rounds(8, 80) {
+				name := fmt.Sprint("job ", round)
+				w := newWire(t, c.url)
+				client := c.clientBehind(w)
+				ctx, cancel := context.WithCancel(task.WithUser(t.Context(), jane))
+				defer cancel()
+				w.set(to(jobAt, 1), forward, func() { w.cut(); cancel() })
+				job, err := producer.Enqueue(ctx, client, do(name))
+				if !errors.Is(err, producer.ErrUnknown) {
+					t.Fatalf("the error is %v, want ErrUnknown", err)
 				}
-				succeeds(c, one)
+				w.heal()
+				if forward {
+					c.history.await(t, "end", name, 1)
+				}
+				for range 2 {
+					if _, err := producer.Enqueue(task.WithUser(t.Context(), jane), client, do(name).With(task.WithID(job.ID()))); err != nil {
+						t.Fatal(err)
+					}
+					succeeds(c, job)
+				}
+				c.drained()
+				c.starts(name, 1, 1)
+				c.recorded("default", job.ID())
 			}
-			c.drained()
-			c.starts("one", 1, 1)
-			c.recorded("default", one.ID())
 		})
 	}
 }
 
-func TestEnqueueTriesAgainByItselfWhileItsContextLives(t *testing.T) {
+func TestF07EnqueueTriesAgainByItselfWhileItsContextLives(t *testing.T) {
 	t.Parallel()
 	c := newCell(t)
 	w := newWire(t, c.url)
@@ -71,7 +74,7 @@ func TestEnqueueTriesAgainByItselfWhileItsContextLives(t *testing.T) {
 	c.starts("one", 1, 1)
 }
 
-func TestCommittingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
+func TestF07CommittingAgainAfterALostAnswerMakesNoSecondRun(t *testing.T) {
 	t.Parallel()
 	const size = 5
 	for name, forward := range map[string]bool{"the last message arrived": true, "the last message did not": false} {

@@ -3,6 +3,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -23,12 +24,14 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-func TestAWorkerThatWasPausedRecordsNothingOverAnothersOutcome(t *testing.T) {
+func TestF04AWorkerThatWasPausedRecordsNothingOverAnothersOutcome(t *testing.T) {
 	t.Parallel()
-	for name, stubborn := range map[string]bool{"with a function that heeds its context": false, "with a function that ignores it": true} {
-		t.Run(name, func(t *testing.T) {
+	const lease = time.Second
+	for round := range rounds(10, 100) {
+		stubborn := round%2 == 1 // the function ignores its context
+		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
 			t.Parallel()
-			c := newCell(t)
+			c := newCellWithLease(t, lease)
 			first, second := c.employ("first", c.url), c.hire("second")
 			one := queue(c, follow(script{Name: "one", Gate: "gate", Stubborn: stubborn}).OnSuccess(hear))
 			two := queue(c, do("two"))
@@ -39,7 +42,7 @@ func TestAWorkerThatWasPausedRecordsNothingOverAnothersOutcome(t *testing.T) {
 			c.open("gate.second")
 			succeeds(c, one)
 			succeeds(c, two)
-			time.Sleep(time.Until(frozen.Add(2*shortLease + shortLease/2)))
+			time.Sleep(time.Until(frozen.Add(3 * lease)))
 			first.thaw(t)
 			c.open("gate.first")
 			late := awaitBy(c, "end", "one", "first")
@@ -65,7 +68,7 @@ func TestAWorkerThatWasPausedRecordsNothingOverAnothersOutcome(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatWasPausedInASerialBatchDoesNotGoOnWithIt(t *testing.T) {
+func TestF04AWorkerThatWasPausedInASerialBatchDoesNotGoOnWithIt(t *testing.T) {
 	t.Parallel()
 	c := newCell(t)
 	first, second := c.employ("first", c.url), c.hire("second")

@@ -2,52 +2,66 @@ package integration_test
 
 import (
 	"errors"
+	"os"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/natsasync/natsasync/embedded"
 	"github.com/natsasync/natsasync/task"
 )
 
-func TestAJobThatKillsItsWorkersEndsAsInterruptedAndItsLaneGoesOn(t *testing.T) {
+// crashes are what a function does that nothing in its process survives.
+var crashes = map[string]func(){
+	"exit": func() { os.Exit(7) },
+	"stack": func() {
+		debug.SetMaxStack(1 << 20)
+		sink = deep(1)
+	},
+}
+
+var sink int
+
+func deep(n int) int { return n + deep(n+1) }
+
+func TestF23AJobThatKillsItsWorkersEndsAsInterruptedAndItsLaneGoesOn(t *testing.T) {
 	t.Parallel()
-	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { shutDown(t, srv) })
-	c := cellOn(t, srv.URL(), 500*time.Millisecond)
-	poison := queue(c, follow(script{Name: "poison", Exit: true}).OnFailure(regret))
-	next := queue(c, do("next"))
-	var supervising sync.WaitGroup
-	enough := make(chan struct{})
-	supervising.Go(func() { // as an init system would
-		for {
-			p := spawn(t, role{Part: "worker", Name: "mortal", URL: c.url, Dir: c.dir, History: c.history.path})
-			select {
-			case <-p.done:
-			case <-enough:
-				p.kill()
-				<-p.done
-				return
+	for crash := range crashes {
+		t.Run(crash, func(t *testing.T) {
+			t.Parallel()
+			c := newCellWithLease(t, 500*time.Millisecond)
+			poison := queue(c, follow(script{Name: "poison", Crash: crash}).OnFailure(regret))
+			next := queue(c, do("next"))
+			var supervising sync.WaitGroup
+			enough := make(chan struct{})
+			supervising.Go(func() { // as an init system would
+				for {
+					p := spawn(t, role{Part: "worker", Name: "mortal", URL: c.url, Dir: c.dir, History: c.history.path})
+					select {
+					case <-p.done:
+					case <-enough:
+						p.kill()
+						<-p.done
+						return
+					}
+				}
+			})
+			_, err := result(c, poison)
+			succeeds(c, next)
+			c.drained()
+			close(enough)
+			supervising.Wait()
+			if !errors.Is(err, task.ErrInterrupted) {
+				t.Errorf("the error is %v, want ErrInterrupted", err)
 			}
-		}
-	})
-	_, err = result(c, poison)
-	succeeds(c, next)
-	c.drained()
-	close(enough)
-	supervising.Wait()
-	if !errors.Is(err, task.ErrInterrupted) {
-		t.Errorf("the error is %v, want ErrInterrupted", err)
+			// The first run of a plain job leaves no claim that could be counted.
+			c.starts("poison", 10, 11)
+			c.starts("next", 1, 1)
+			c.starts("regret interrupted", 1, 1)
+			c.recorded("default", poison.ID())
+			c.inOrder("default", []string{poison.ID(), next.ID()}, []string{"poison", "next"})
+		})
 	}
-	// The first run of a plain job leaves no claim that could be counted.
-	c.starts("poison", 10, 11)
-	c.starts("next", 1, 1)
-	c.starts("regret interrupted", 1, 1)
-	c.recorded("default", poison.ID())
-	c.inOrder("default", []string{poison.ID(), next.ID()}, []string{"poison", "next"})
 }
 
 func TestInterruptionsAreNoAttempts(t *testing.T) {

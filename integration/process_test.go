@@ -47,6 +47,7 @@ type role struct {
 	Clock       time.Duration // how far the wall clock is off, and
 	Jump        time.Duration // how far once there is the file jump.<name>
 	Ignorant    bool          // of the story's main task
+	One         bool          // a producer queues one by one and tells before and after
 }
 
 func (r role) play() int {
@@ -139,6 +140,9 @@ func (r role) produce(ctx context.Context) error {
 	if r.Within > 0 {
 		opts = append(opts, task.StartWithin(r.Within))
 	}
+	if r.One {
+		return r.oneByOne(ctx, c)
+	}
 	tx := c.Begin()
 	var staged []entry
 	for i := range r.Jobs {
@@ -156,6 +160,19 @@ func (r role) produce(ctx context.Context) error {
 		if r.History != "" {
 			(&history{path: r.History}).add(e)
 		}
+	}
+	return nil
+}
+
+func (r role) oneByOne(ctx context.Context, c *producer.Client) error {
+	h := &history{path: r.History}
+	for i := range r.Jobs {
+		name, id := fmt.Sprintf("%s job %d", r.Name, i), task.NewID()
+		h.add(entry{Event: "call", Name: name, ID: id, Worker: r.Name})
+		if _, err := producer.Enqueue(task.WithUser(ctx, jane), c, do(name).With(task.WithID(id))); err != nil {
+			return err
+		}
+		h.add(entry{Event: "accepted", Name: name, ID: id, Worker: r.Name})
 	}
 	return nil
 }

@@ -131,26 +131,28 @@ func (c *cell) survived(ids, names, free []string) {
 	c.drained()
 }
 
-func TestAServerThatIsKilledUnderLoadLosesNothing(t *testing.T) {
+func TestF08AServerThatIsKilledUnderLoadLosesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	c := cellOn(t, h.url(), shortLease)
 	c.hire("first").begin()
 	c.hire("second").begin()
-	ids, names, free := c.load(150, func(accepted int) {
-		if accepted%100 == 50 {
+	const between = 15 // jobs
+	kills := rounds(20, 200)
+	ids, names, free := c.load(kills*between/2, func(accepted int) {
+		if accepted%between == between/2 {
 			h.process.kill()
 			h.process.gone(t)
 			h.again()
 		}
 	})
 	c.survived(ids, names, free)
-	if h.started != 4 {
-		t.Errorf("the server was started %d times, want 4", h.started)
+	if h.started != kills+1 {
+		t.Errorf("the server was started %d times, want %d", h.started, kills+1)
 	}
 }
 
-func TestAServerThatIsKilledWhileAJobRunsLeavesItToItsWorkerOrToAnother(t *testing.T) {
+func TestF08AServerThatIsKilledWhileAJobRunsLeavesItToItsWorkerOrToAnother(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	c := cellOn(t, h.url(), shortLease)

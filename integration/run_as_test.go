@@ -159,7 +159,7 @@ func TestRightsAreResolvedAgainForEachAttemptAndCallback(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatIsDownCountsNoAttempt(t *testing.T) {
+func TestF32ADirectoryThatIsDownCountsNoAttempt(t *testing.T) {
 	t.Parallel()
 	c, o := newCell(t), newOffice()
 	o.down = 1

@@ -25,7 +25,7 @@ type script struct {
 	Gate     string // wait for this file, or this file with the worker's name at its end
 	Stubborn bool   // go on although the context has ended
 	Sleep    time.Duration
-	Exit     bool    // end the whole process
+	Crash    string  // the whole process: a name of crashes
 	Queues   *script // queue this within the job
 	Fail     string  // with this code
 	Continue *script
@@ -102,8 +102,8 @@ func (s *story) play(ctx context.Context, in script) error {
 			return context.Cause(ctx)
 		}
 	}
-	if in.Exit {
-		os.Exit(7)
+	if in.Crash != "" {
+		crashes[in.Crash]()
 	}
 	if in.Queues != nil {
 		if _, err := producer.Enqueue(ctx, producer.Within(ctx), act.On("", *in.Queues)); err != nil {

@@ -11,8 +11,8 @@ import (
 
 // calls sends requests and hands each answer to a function, without a goroutine or a
 // channel a request: the hot path keeps hundreds in flight. Every request is over
-// after requestTimeout. It subscribes at the first request and needs no closing: what
-// it holds ends with the connection.
+// after requestTimeout, or soon after the connection was lost and is back. It subscribes
+// at the first request and needs no closing: what it holds ends with the connection.
 type calls struct {
 	nc *nats.Conn
 
@@ -23,7 +23,13 @@ type calls struct {
 	order   []*call // by deadline, oldest first; answered ones are dropped when they come up
 	timer   *time.Timer
 	armed   bool
+
+	reconnects uint64 // as the connection counted them last
+	lost       uint64 // requests up to this one were sent before the last of them
 }
+
+// callsLook is how often waiting requests are looked through.
+const callsLook = 250 * time.Millisecond
 
 type call struct {
 	id       uint64
@@ -35,7 +41,7 @@ type call struct {
 }
 
 func newCalls(nc *nats.Conn) *calls {
-	return &calls{nc: nc, waiting: make(map[uint64]*call)}
+	return &calls{nc: nc, waiting: make(map[uint64]*call), reconnects: nc.Stats().Reconnects}
 }
 
 // send publishes msg as a request. done runs on the connection's goroutine for this
@@ -125,7 +131,7 @@ func (c *calls) arm() {
 		return
 	}
 	c.armed = true
-	wait := max(time.Until(c.order[0].deadline), 10*time.Millisecond)
+	wait := min(max(time.Until(c.order[0].deadline), 10*time.Millisecond), callsLook)
 	if c.timer == nil {
 		c.timer = time.AfterFunc(wait, c.expire)
 		return
@@ -133,12 +139,20 @@ func (c *calls) arm() {
 	c.timer.Reset(wait)
 }
 
+// expire ends requests whose time is over, and those whose answers went down with a
+// connection: had they been sent over the new one, the answers would be here by the
+// second look.
 func (c *calls) expire() {
 	now := time.Now()
 	var late, busy []*call
 	c.mu.Lock()
+	lost := c.lost
+	if n := c.nc.Stats().Reconnects; n != c.reconnects {
+		c.reconnects, c.lost = n, c.last
+	}
+	over := func(p *call) bool { return p.answered || p.id <= lost || !p.deadline.After(now) }
 	n := 0
-	for ; n < len(c.order) && (c.order[n].answered || !c.order[n].deadline.After(now)); n++ {
+	for ; n < len(c.order) && over(c.order[n]); n++ {
 		switch p := c.order[n]; {
 		case p.answered:
 		case p.busy:

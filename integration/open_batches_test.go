@@ -1,0 +1,74 @@
+package integration_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/task"
+)
+
+// Fifty batches may be open in a stream, and one that is not ended lies open for 10 s.
+func TestF37BatchesThatKilledProducersLeftOpenHoldUpCommitsAlone(t *testing.T) {
+	t.Parallel()
+	const left = 60
+	c := newCell(t)
+	c.hire("worker").begin()
+	dying := c.dial(c.url)
+	refused := 0
+	for i := range left {
+		id := fmt.Sprint("left ", i)
+		msg := &nats.Msg{Subject: c.broker.Job("default", "default", jane.Owner(), task.NewID()), Header: nats.Header{
+			"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {"1"},
+		}}
+		answer, err := dying.RequestMsg(msg, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(answer.Data) > 0 { // the first message of a batch that was let in has no answer
+			refused++
+		}
+	}
+	dying.Close()
+	if refused != left-50 {
+		t.Fatalf("the server let in all but %d of %d batches, want all but %d", refused, left, left-50)
+	}
+
+	began := time.Now()
+	committed := make(chan error, 1)
+	tx := c.client.Begin()
+	var staged []*producer.Job[string]
+	for i := range 3 {
+		job, err := producer.Enqueue(task.WithUser(t.Context(), jane), tx, do(fmt.Sprint("staged ", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		staged = append(staged, job)
+	}
+	go func() { committed <- tx.Commit(t.Context()) }()
+	for i := range 20 {
+		name := fmt.Sprint("job ", i)
+		succeeds(c, queue(c, follow(script{Name: name, Queues: &script{Name: "inner of " + name}}).OnSuccess(hear)))
+		c.history.await(t, "end", "hear "+name, 1)
+	}
+	select {
+	case err := <-committed:
+		t.Errorf("the commit returned %v while the batches lay open", err)
+		committed <- err
+	default:
+	}
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the commit", time.Since(began), 15*time.Second)
+	for _, job := range staged {
+		succeeds(c, job)
+	}
+	c.drained()
+	for i := range 3 {
+		c.starts(fmt.Sprint("staged ", i), 1, 1)
+	}
+}
