@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/natsasync/natsasync/batch"
 	"github.com/natsasync/natsasync/consumer"
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
@@ -61,11 +63,13 @@ func (c clerk) Can(_ context.Context, permission string, _ task.Object) error {
 func (o *office) open(c *cell, then func(context.Context, string) error) *hand {
 	c.t.Helper()
 	reg := registry.New()
-	registry.Users(reg, func(_ context.Context, u task.User) (registry.Principal, error) {
+	registry.Users(reg, func(ctx context.Context, u task.User) (registry.Principal, error) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.down > 0 {
-			o.down--
+			if o.down--; o.down%2 == 1 { // slow besides
+				stream.Sleep(ctx, 200*time.Millisecond)
+			}
 			return nil, errors.New("the directory does not answer")
 		}
 		if _, there := o.rights[u]; !there && !u.Anonymous() {
@@ -162,11 +166,38 @@ func TestRightsAreResolvedAgainForEachAttemptAndCallback(t *testing.T) {
 func TestF32ADirectoryThatIsDownCountsNoAttempt(t *testing.T) {
 	t.Parallel()
 	c, o := newCell(t), newOffice()
-	o.down = 1
+	o.down = 3
 	o.open(c, nothing).begin()
-	job := queue(c, edit.On("/site/page", "later"))
-	succeeds(c, job)
-	if n := c.recorded("default", job.ID()).Record.Attempt; n != 1 {
-		t.Errorf("it is attempt %d, want 1", n)
+	first := queue(c, edit.On("/site/page", "first"))
+	second := queue(c, edit.On("/site/page", "second"))
+	succeeds(c, first)
+	succeeds(c, second)
+	for _, job := range []*producer.Job[string]{first, second} {
+		if n := c.recorded("default", job.ID()).Record.Attempt; n != 1 {
+			t.Errorf("it is attempt %d, want 1", n)
+		}
+	}
+	if diff := cmp.Diff([]string{"first by jane", "second by jane"}, o.done); diff != "" {
+		t.Errorf("what was done (-want +got):\n%s", diff)
+	}
+}
+
+func TestF32ADirectoryThatStaysDownIsNoRefusalAndEndsWithTheStartDeadline(t *testing.T) {
+	t.Parallel()
+	c, o := newCell(t), newOffice()
+	o.down = 1 << 20
+	o.open(c, nothing).begin()
+	patient := queue(c, edit.On("/site/page", "patient").With(task.WithoutQuota()))
+	hasty := queue(c, edit.On("/site/page", "hasty").With(task.StartWithin(time.Second), task.WithoutQuota()))
+	if _, err := result(c, hasty); !errors.Is(err, task.ErrExpired) {
+		t.Errorf("the error is %v, want ErrExpired", err)
+	}
+	if n := len(c.outcomes("default", patient.ID())); n != 0 {
+		t.Errorf("the job that can wait has %d outcomes", n)
+	}
+	o.change(func() { o.down = 0 })
+	succeeds(c, patient)
+	if diff := cmp.Diff([]string{"patient by jane"}, o.done); diff != "" {
+		t.Errorf("what was done (-want +got):\n%s", diff)
 	}
 }

@@ -2,11 +2,14 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"syscall"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/internal/torture/check"
@@ -21,7 +24,7 @@ var Faults = []string{
 
 // often is about how long it takes until a kind comes again.
 var often = map[string]time.Duration{
-	check.FaultKill: 1200 * time.Millisecond, check.FaultPause: 2200 * time.Millisecond, check.FaultRestart: 9 * time.Second,
+	check.FaultKill: 900 * time.Millisecond, check.FaultPause: 2200 * time.Millisecond, check.FaultRestart: 9 * time.Second,
 	check.FaultServer: 13 * time.Second, check.FaultCut: 8 * time.Second, check.FaultBlackhole: 17 * time.Second,
 	check.FaultLostAck: 7 * time.Second, check.FaultSlow: 19 * time.Second, check.FaultDrift: 23 * time.Second,
 	check.FaultProducer: 11 * time.Second, check.FaultClock: 2 * time.Second,
@@ -57,6 +60,8 @@ func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error 
 		return h.drift(ctx, rng)
 	case check.FaultLostAck:
 		p := h.producers[rng.IntN(len(h.producers))]
+		p.taken.Lock()
+		defer p.taken.Unlock()
 		h.during(ctx, kind, p.child.name, answerWithin+answerWithin/2, func() { p.wire.deafen(true) }, func() { p.wire.deafen(false) })
 		return nil
 	case check.FaultClock:
@@ -118,6 +123,49 @@ func (h *harness) during(ctx context.Context, kind, name string, long time.Durat
 	h.healed(kind, name)
 }
 
+// calmKills kills workers in a job while nothing else is wrong: then the product alone says how soon the job runs again.
+func (h *harness) calmKills(ctx context.Context) error {
+	rng := rand.New(rand.NewPCG(h.opts.Seed, 0))
+	pause := h.opts.Lease + check.RecoveryWithin
+	if h.opts.Nodes > 1 {
+		pause += 8 * time.Second // until a node that came back has caught up
+	}
+	for range max(1, h.opts.For/time.Minute) {
+		if !stream.Sleep(ctx, pause) {
+			return nil
+		}
+		for range 2 {
+			w := h.victim(ctx, rng, true)
+			if w == nil {
+				continue
+			}
+			h.log.Add(history.Event{Kind: history.Fault, Fault: check.FaultKill, Target: w.child.name, Calm: true})
+			w.child.kill()
+			err := w.start(h)
+			w.free()
+			if err != nil {
+				return err
+			}
+		}
+		pause = h.opts.Lease + check.RecoveryWithin
+	}
+	return nil
+}
+
+// watchStalls writes down when this process had to wait for the machine, as the others will have had to.
+func (h *harness) watchStalls(ctx context.Context) {
+	const every, worthIt = 20 * time.Millisecond, 50 * time.Millisecond
+	for {
+		before := time.Now()
+		if !stream.Sleep(ctx, every) {
+			return
+		}
+		if late := time.Since(before) - every; late > worthIt {
+			h.log.Add(history.Event{Kind: history.Stall, Off: late})
+		}
+	}
+}
+
 func (h *harness) begin(kind, name string) {
 	h.log.Add(history.Event{Kind: history.Fault, Fault: kind, Target: name})
 }
@@ -168,32 +216,68 @@ func (h *harness) killServer(ctx context.Context, rng *rand.Rand) error {
 // drift deletes a lane, or changes it: workers put it right or leave it alone until it is.
 func (h *harness) drift(ctx context.Context, rng *rand.Rand) error {
 	jobs := h.broker.Jobs()
-	lane := stream.Consumer(queueOpen, stream.LaneFree)
 	if rng.IntN(2) == 0 {
-		lane = stream.Consumer(queueLimited, stream.QuotaDefault)
+		lane := stream.Consumer(queueLimited, stream.QuotaDefault)
 		h.begin(check.FaultDrift, lane)
-		err := h.js.DeleteConsumer(ctx, jobs, lane)
+		err := h.asked(ctx, func(ctx context.Context) error { return h.js.DeleteConsumer(ctx, jobs, lane) })
 		h.healed(check.FaultDrift, lane)
-		return passing(err)
+		return err
 	}
-	found, err := h.js.Consumer(ctx, jobs, lane)
-	if err != nil {
-		return passing(err)
-	}
-	cfg := found.CachedInfo().Config
-	wrong := cfg
-	wrong.MaxAckPending = 5
-	h.begin(check.FaultDrift, lane)
-	_, err = h.js.UpdateConsumer(ctx, jobs, wrong)
-	_ = stream.Sleep(ctx, h.opts.Lease)
-	right, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	for {
-		_, again := h.js.UpdateConsumer(right, jobs, cfg)
-		if again == nil || slices.Contains([]error{context.DeadlineExceeded}, right.Err()) {
-			h.healed(check.FaultDrift, lane)
-			return passing(err)
+	lane := stream.Consumer(queueOpen, stream.LaneFree)
+	var cfg jetstream.ConsumerConfig
+	err := h.asked(ctx, func(ctx context.Context) error {
+		found, err := h.js.Consumer(ctx, jobs, lane)
+		if err == nil {
+			cfg = found.CachedInfo().Config
 		}
-		_ = stream.Sleep(right, 100*time.Millisecond)
+		return err
+	})
+	if err != nil || cfg.Durable == "" {
+		return err
 	}
+	set := func(ctx context.Context, most int) error {
+		wrong := cfg
+		wrong.MaxAckPending = most
+		return h.asked(ctx, func(ctx context.Context) error {
+			_, err := h.js.UpdateConsumer(ctx, jobs, wrong)
+			return err
+		})
+	}
+	h.begin(check.FaultDrift, lane)
+	err = set(ctx, 5)
+	_ = stream.Sleep(ctx, h.opts.Lease)
+	healing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	err = errors.Join(err, set(healing, cfg.MaxAckPending))
+	h.healed(check.FaultDrift, lane)
+	return err
+}
+
+// asked repeats a request that a server has not answered because it was killed, until ctx ends. That the lane is not
+// there, and that there was no time left, is no error.
+func (h *harness) asked(ctx context.Context, do func(context.Context) error) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := do(once)
+		cancel()
+		if !passing(err) {
+			return err
+		}
+		if !stream.Sleep(ctx, 100*time.Millisecond) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist) {
+			return nil
+		}
+	}
+}
+
+// passing says whether an error comes of another fault.
+func passing(err error) bool {
+	for _, p := range []error{
+		jetstream.ErrConsumerNotFound, jetstream.ErrConsumerDoesNotExist, context.DeadlineExceeded, context.Canceled, nats.ErrNoResponders, nats.ErrTimeout,
+		nats.ErrDisconnected,
+	} {
+		if errors.Is(err, p) {
+			return true
+		}
+	}
+	return false
 }

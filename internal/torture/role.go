@@ -120,7 +120,7 @@ func (r Role) work(ctx context.Context, js jetstream.JetStream, log *history.Log
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			log.Add(history.Event{Kind: history.Vitals, Goroutines: runtime.NumGoroutine(), Memory: m.Sys - m.HeapReleased})
-			time.Sleep(2 * time.Second)
+			time.Sleep(vitalsEvery)
 		}
 	}()
 	err = w.Run(ctx)
@@ -128,7 +128,11 @@ func (r Role) work(ctx context.Context, js jetstream.JetStream, log *history.Log
 	return err
 }
 
-const logSuffix = ".log"
+const (
+	logSuffix = ".log"
+	// vitalsEvery is how often a worker tells how many goroutines it has and how much memory.
+	vitalsEvery = time.Second
+)
 
 // listener writes into the history what a worker says about late attempts.
 type listener struct {

@@ -117,14 +117,22 @@ func Run(ctx context.Context, opts Options) (*check.Report, error) {
 	defer func() { _ = log.Close() }()
 	h := &harness{opts: opts, dir: opts.Dir, log: log}
 	defer h.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if err := h.open(ctx); err != nil {
 		return nil, err
 	}
 	opts.Say("%d workers and %d producers run; faults for %v", opts.Workers, opts.Producers, opts.For)
-	evil, cancel := context.WithTimeout(ctx, opts.For)
-	defer cancel()
+	evil, enough := context.WithTimeout(ctx, opts.For)
+	defer enough()
+	go h.watchStalls(ctx)
 	if err := h.torment(evil); err != nil {
 		return nil, err
+	}
+	if slices.Contains(opts.Faults, check.FaultKill) {
+		if err := h.calmKills(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("the run was interrupted: %w", context.Cause(ctx))
@@ -144,6 +152,8 @@ func Run(ctx context.Context, opts Options) (*check.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.log.Add(history.Event{Kind: history.Idle})
+	_ = stream.Sleep(ctx, 2*vitalsEvery) // until each worker has told how it is
 	records, err := h.records(ctx)
 	if err != nil {
 		return nil, err
@@ -340,13 +350,4 @@ func (h *harness) failure() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.failed
-}
-
-// passing is what another fault may cause: nil. A drift that could not be made while the server was away is none.
-func passing(err error) error {
-	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrConsumerDoesNotExist) {
-		return nil
-	}
-	return err
 }

@@ -39,6 +39,8 @@ type Bite struct {
 	ClocksSetInJob int `json:"clocks_set_in_job"`
 	// Recovery is how long jobs of killed workers waited for their next start, in nanoseconds, sorted.
 	Recovery []time.Duration `json:"recovery_ns"`
+	// Calm are those of jobs whose worker was killed while nothing else was wrong, less what the machine stalled.
+	Calm []time.Duration `json:"calm_recovery_ns"`
 }
 
 func (b *book) bite() Bite {
@@ -64,8 +66,13 @@ func (b *book) bite() Bite {
 				bite.KillsInJob++
 			}
 			for _, s := range caught {
-				if took, ok := recovery(s, e.At); ok {
-					bite.Recovery = append(bite.Recovery, took)
+				took, ok := recovery(s, e.At)
+				if !ok {
+					continue
+				}
+				bite.Recovery = append(bite.Recovery, took)
+				if e.Calm {
+					bite.Calm = append(bite.Calm, took-b.stalled(e.At, e.At.Add(took)))
 				}
 			}
 		}
@@ -76,6 +83,7 @@ func (b *book) bite() Bite {
 		}
 	}
 	slices.Sort(bite.Recovery)
+	slices.Sort(bite.Calm)
 	return bite
 }
 
@@ -111,6 +119,16 @@ func recovery(s *story, died time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
+// stalled is for how long the machine let nobody run between two moments.
+func (b *book) stalled(x, y time.Time) (sum time.Duration) {
+	for _, e := range b.Events {
+		if e.Kind == history.Stall && e.At.After(x) && e.At.Add(-e.Off).Before(y) {
+			sum += e.Off
+		}
+	}
+	return sum
+}
+
 // dull says which faults were asked for and did not bite: a run in which they did not proves nothing.
 func (b Bite) dull(faults []string, done map[string]int) []string {
 	var why []string
@@ -122,6 +140,9 @@ func (b Bite) dull(faults []string, done map[string]int) []string {
 	}
 	if asked(FaultKill) && 10*b.KillsInJob < 6*b.Kills {
 		why = append(why, "fewer than 60 % of the kills hit a running job")
+	}
+	if asked(FaultKill) && len(b.Calm) == 0 {
+		why = append(why, "no worker was killed in a job while nothing else was wrong")
 	}
 	if asked(FaultKill) && b.Again == 0 {
 		why = append(why, "no job was started twice")

@@ -32,7 +32,7 @@ func newPlay() *play {
 }
 
 func (p *play) tick() time.Time {
-	p.now = p.now.Add(time.Millisecond)
+	p.after(time.Millisecond)
 	return p.now
 }
 
@@ -55,6 +55,13 @@ func (p *play) end(by, id string) { p.event(by, history.Event{Kind: history.End,
 func (p *play) fault(kind, target string) {
 	p.event("nemesis", history.Event{Kind: history.Fault, Fault: kind, Target: target})
 }
+
+func (p *play) calmKill(target string) {
+	p.event("nemesis", history.Event{Kind: history.Fault, Fault: check.FaultKill, Target: target, Calm: true})
+}
+
+// after lets time pass.
+func (p *play) after(d time.Duration) { p.now = p.now.Add(d) }
 
 func (p *play) healed(kind, target string) {
 	p.event("nemesis", history.Event{Kind: history.Healed, Fault: kind, Target: target})
@@ -108,7 +115,9 @@ func TestARunInWhichAllHeldHasNoViolations(t *testing.T) {
 	p.call("open", "C", history.Shape{Members: 2, InOrder: true})
 	p.call("open", "D", history.Shape{Fails: "unauthorized"})
 	p.start("w1", "A")
-	p.fault(check.FaultKill, "w1")
+	p.calmKill("w1")
+	p.after(4 * time.Second)
+	p.event("nemesis", history.Event{Kind: history.Stall, Off: 4 * time.Second})
 	p.claim("w2", "A")
 	p.run("w2", "ordered", "A")
 	p.run("w2", "ordered", "A.cb.1")
@@ -134,7 +143,10 @@ func TestARunInWhichAllHeldHasNoViolations(t *testing.T) {
 	if !r.Held() {
 		t.Errorf("violations %v, dull %v", r.Violations, r.Dull)
 	}
-	want := check.Bite{Kills: 1, KillsInJob: 1, Pauses: 1, Reassigned: 1, Again: 2, ClocksSet: 1, ClocksSetInJob: 1, Recovery: []time.Duration{2 * time.Millisecond}}
+	want := check.Bite{
+		Kills: 1, KillsInJob: 1, Pauses: 1, Reassigned: 1, Again: 2, ClocksSet: 1, ClocksSetInJob: 1,
+		Recovery: []time.Duration{4*time.Second + 3*time.Millisecond}, Calm: []time.Duration{3 * time.Millisecond},
+	}
 	if d := cmp.Diff(want, r.Bite); d != "" {
 		t.Error(d)
 	}
@@ -264,6 +276,24 @@ func TestEachBreachIsFoundAndNoOther(t *testing.T) {
 			p.run("w1", "open", "A")
 			p.Stuck = []string{"A"}
 		}},
+		{"slow recoveries", func(p *play) {
+			p.call("open", "A", plain)
+			p.start("w1", "A")
+			p.calmKill("w1")
+			p.after(3 * time.Second)
+			p.run("w2", "open", "A")
+		}},
+		{"resources", func(p *play) {
+			p.event("w1", history.Event{Kind: history.Vitals, Goroutines: 40})
+			p.event("w1", history.Event{Kind: history.Vitals, Goroutines: 90}) // it has much to do
+			p.event("nemesis", history.Event{Kind: history.Idle})
+			p.event("w1", history.Event{Kind: history.Vitals, Goroutines: 60})
+		}},
+		{"resources", func(p *play) {
+			p.event("w1", history.Event{Kind: history.Vitals, Memory: 10 << 20})
+			p.event("nemesis", history.Event{Kind: history.Idle})
+			p.event("w1", history.Event{Kind: history.Vitals, Memory: 100 << 20})
+		}},
 	} {
 		t.Run(test.want, func(t *testing.T) {
 			t.Parallel()
@@ -323,7 +353,7 @@ func TestARunWhoseFaultsDidNotBiteProvesNothing(t *testing.T) {
 	p.fault(check.FaultClock, "w3")
 	p.event("w3", history.Event{Kind: history.Clock, Off: time.Hour}) // in no job
 	r := check.Of(p.Run)
-	if len(r.Violations) > 0 || r.Held() || len(r.Dull) != 6 {
+	if len(r.Violations) > 0 || r.Held() || len(r.Dull) != 7 {
 		t.Errorf("held %v, dull %q", r.Held(), r.Dull)
 	}
 	for _, want := range []string{"no server was done", "fewer than 60 %", "no late outcome", "no clock was set", "without an answer"} {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/natsasync/natsasync/internal/torture/history"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -40,6 +41,8 @@ var invariants = []struct {
 	{"wrong ends", (*book).ends},
 	{"wrong times", (*book).times},
 	{"stuck", (*book).stuck},
+	{"slow recoveries", (*book).slow},
+	{"resources", (*book).resources},
 }
 
 func (b *book) lost() (all []Violation) {
@@ -270,6 +273,54 @@ func orSuccess(code string) string { return cmp.Or(code, "success") }
 func (b *book) stuck() (all []Violation) {
 	for _, id := range b.Stuck {
 		all = append(all, b.violated("stuck", id, "it lay in the streams %v after the last fault", b.Patience))
+	}
+	return all
+}
+
+// RecoveryWithin is how long after its lease a job of a killed worker runs again at the latest.
+const RecoveryWithin = 2 * time.Second
+
+// slow looks at kills with no other fault near: those may take a job's next worker away too.
+func (b *book) slow() (all []Violation) {
+	byProcess := b.byProcess()
+	for _, e := range b.Events {
+		if e.Kind != history.Fault || e.Fault != FaultKill || !e.Calm {
+			continue
+		}
+		for _, s := range unfinished(byProcess[e.Target], e.At) {
+			took, again := recovery(s, e.At)
+			if took -= b.stalled(e.At, e.At.Add(took)); again && took > b.Lease+RecoveryWithin {
+				all = append(all, b.violated("slow recoveries", s.id, "it ran again %v after its worker was killed, the lease is %v", took, b.Lease))
+			}
+		}
+	}
+	return all
+}
+
+// How much more than at its start a worker may hold when all jobs have ended.
+const (
+	moreGoroutines = 15
+	moreMemory     = 24 << 20
+)
+
+// resources compares what each worker holds when nothing is left to do with what it held when it began.
+func (b *book) resources() (all []Violation) {
+	told := map[string][]history.Event{}
+	idle := false
+	for _, e := range b.Events {
+		idle = idle || e.Kind == history.Idle
+		if e.Kind != history.Vitals {
+			continue
+		}
+		told[e.By] = append(told[e.By], e)
+		first := told[e.By][0]
+		if idle && (e.Goroutines > first.Goroutines+moreGoroutines || e.Memory > first.Memory+moreMemory) {
+			v := Violation{Invariant: "resources", What: e.By + " holds more when all is done than when it began"}
+			for _, e := range told[e.By] {
+				v.History = append(v.History, fmt.Sprintf("%s  %d goroutines, %d KiB", e.At.UTC().Format("15:04:05.000"), e.Goroutines, e.Memory>>10))
+			}
+			all = append(all, v)
+		}
 	}
 	return all
 }

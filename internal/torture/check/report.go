@@ -14,6 +14,8 @@ import (
 type Report struct {
 	Called   int `json:"called"`
 	Accepted int `json:"accepted"`
+	// Refused are those that a full queue did not take.
+	Refused int `json:"refused"`
 	// Outcomes counts those of whole jobs, Starts all runs of functions, members and callbacks too.
 	Outcomes int `json:"outcomes"`
 	Starts   int `json:"starts"`
@@ -37,6 +39,9 @@ func Of(run Run) *Report {
 		r.Starts += len(s.starts)
 		if s.accepted {
 			r.Accepted++
+		}
+		if s.refused && !s.accepted {
+			r.Refused++
 		}
 		if o := s.outcome(); o != nil && task.Whole(s.id) {
 			r.Outcomes++
@@ -69,6 +74,7 @@ func (r *Report) Table() [][2]string {
 	lines := [][2]string{
 		{"jobs called", fmt.Sprint(r.Called)},
 		{"jobs accepted", fmt.Sprint(r.Accepted)},
+		{"jobs refused, as a queue was full", fmt.Sprint(r.Refused)},
 		{"outcomes of jobs", fmt.Sprint(r.Outcomes)},
 		{"functions started", fmt.Sprint(r.Starts)},
 		{"started more than once", fmt.Sprint(r.Bite.Again)},
@@ -88,6 +94,7 @@ func (r *Report) Table() [][2]string {
 		[2]string{"clocks set in a job", fmt.Sprintf("%d of %d", r.Bite.ClocksSetInJob, r.Bite.ClocksSet)},
 		[2]string{"jobs sent without an answer", fmt.Sprint(r.Bite.Unknown)},
 		[2]string{"recovery p50, p99", fmt.Sprintf("%v, %v", share(r.Bite.Recovery, 50), share(r.Bite.Recovery, 99))},
+		[2]string{"recovery with no other fault", fmt.Sprintf("%v at most, of %d", share(r.Bite.Calm, 100), len(r.Bite.Calm))},
 	)
 }
 

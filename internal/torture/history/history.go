@@ -47,10 +47,13 @@ const (
 // Clock is written by a process that has set its own wall clock off by so much, at its start and when it is told to.
 const Clock Kind = "clock"
 
-// What the nemesis writes: Fault when one begins, and Healed when it is over.
+// What the nemesis writes: Fault when one begins, and Healed when it is over; Stall when the machine let it wait for Off
+// although it wanted to run, and Idle when all jobs have ended.
 const (
 	Fault  Kind = "fault"
 	Healed Kind = "healed"
+	Stall  Kind = "stall"
+	Idle   Kind = "idle"
 )
 
 // Event is one thing that happened. Times are of one machine's clock, whatever the process takes it for.
@@ -74,6 +77,8 @@ type Event struct {
 	// Fault and Target are what the nemesis does, and to which process.
 	Fault  string `json:"fault,omitempty"`
 	Target string `json:"target,omitempty"`
+	// Calm says that no other fault is near.
+	Calm bool `json:"calm,omitempty"`
 
 	Off time.Duration `json:"off,omitempty"`
 
