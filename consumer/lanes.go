@@ -68,28 +68,34 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup) {
 	defer cancel()
 	var problems []error
 	want, unseen := map[string]stream.Lane{}, map[string]bool{}
-	for _, q := range w.cfg.Queues {
-		lanes, err := w.broker.Restore(once, q)
-		if err != nil {
-			problems = append(problems, err)
+	lanes, refused, err := w.broker.Restore(once, w.cfg.Queues)
+	if err != nil {
+		problems = append(problems, err)
+		for _, q := range w.cfg.Queues {
 			unseen[q] = true
+		}
+	}
+	for _, q := range slices.Sorted(maps.Keys(refused)) {
+		problems = append(problems, refused[q])
+		unseen[q] = true
+	}
+	for _, l := range lanes {
+		if unseen[l.Queue] {
 			continue
 		}
-		for _, l := range lanes {
-			name := stream.Consumer(l.Queue, l.Name)
-			diffs := strings.Join(w.broker.Differs(l), "; ")
-			if diffs != "" && w.suspect[name] == diffs {
-				problems = append(problems, fmt.Errorf("consumer: lane %s is left alone, its consumer is not as it must be: %s", name, diffs))
+		name := stream.Consumer(l.Queue, l.Name)
+		diffs := strings.Join(w.broker.Differs(l), "; ")
+		if diffs != "" && w.suspect[name] == diffs {
+			problems = append(problems, fmt.Errorf("consumer: lane %s is left alone, its consumer is not as it must be: %s", name, diffs))
+			continue
+		}
+		if w.suspect[name] = diffs; diffs != "" {
+			time.AfterFunc(lookAgain, w.nudge)
+			if !w.pulls(name) {
 				continue
 			}
-			if w.suspect[name] = diffs; diffs != "" {
-				time.AfterFunc(lookAgain, w.nudge)
-				if !w.pulls(name) {
-					continue
-				}
-			}
-			want[name] = l
 		}
+		want[name] = l
 	}
 	if err := w.broker.EnsureDue(once); err != nil {
 		problems = append(problems, fmt.Errorf("consumer: the lane of jobs whose time has come: %w", err))
@@ -97,7 +103,7 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup) {
 	if ctx.Err() != nil {
 		return
 	}
-	err := errors.Join(problems...)
+	err = errors.Join(problems...)
 	if w.homeless.Swap(false) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		w.remake(once)
 	}

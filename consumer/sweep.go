@@ -58,28 +58,26 @@ func (w *Worker) sweepLater(ctx context.Context) {
 // sweepAcked removes jobs that have ended and whose ack a killed server remembers, but not
 // the removal that came of it: no consumer hands them out again.
 func (w *Worker) sweepAcked(ctx context.Context) {
-	for _, queue := range w.cfg.Queues {
-		left, err := w.broker.AckedAndThere(ctx, queue)
+	left, err := w.broker.AckedAndThere(ctx, w.cfg.Queues)
+	if err != nil {
+		w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "err", err)
+		return
+	}
+	for _, l := range left {
+		s, err := w.broker.Standing(ctx, l.Queue, l.Owner, l.ID)
 		if err != nil {
-			w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "queue", queue, "err", err)
+			w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "queue", l.Queue, "err", err)
 			return
 		}
-		for _, l := range left {
-			s, err := w.broker.Standing(ctx, l.Queue, l.Owner, l.ID)
-			if err != nil {
-				w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "queue", queue, "err", err)
-				return
-			}
-			if s.Record == nil {
-				w.log.ErrorContext(ctx, "a job was acked and has no outcome: it does not run (somebody else took it from the lane; queue it again)", "id", l.ID, "queue", queue)
-				continue
-			}
-			if err := w.broker.AckAgain(l); err != nil {
-				w.log.DebugContext(ctx, "ack again", "id", l.ID, "queue", queue, "err", err)
-				return
-			}
-			w.log.InfoContext(ctx, "a job that has ended was still there and is removed", "id", l.ID, "queue", queue)
+		if s.Record == nil {
+			w.log.ErrorContext(ctx, "a job was acked and has no outcome: it does not run (somebody else took it from the lane; queue it again)", "id", l.ID, "queue", l.Queue)
+			continue
 		}
+		if err := w.broker.AckAgain(l); err != nil {
+			w.log.DebugContext(ctx, "ack again", "id", l.ID, "queue", l.Queue, "err", err)
+			return
+		}
+		w.log.InfoContext(ctx, "a job that has ended was still there and is removed", "id", l.ID, "queue", l.Queue)
 	}
 }
 

@@ -15,9 +15,9 @@ type Leftover struct {
 	stream, consumer string
 }
 
-// AckedAndThere returns the leftovers of a queue, as any replica has them.
-func (b *Broker) AckedAndThere(ctx context.Context, queue string) ([]Leftover, error) {
-	lanes, err := b.Lanes(ctx, queue)
+// AckedAndThere returns the leftovers of queues, as any replica has them.
+func (b *Broker) AckedAndThere(ctx context.Context, queues []string) ([]Leftover, error) {
+	lanes, err := b.Lanes(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -25,11 +25,15 @@ func (b *Broker) AckedAndThere(ctx context.Context, queue string) ([]Leftover, e
 	if err != nil {
 		return nil, fmt.Errorf("stream: look at consumer %q: %w", DueConsumer, err)
 	}
-	all, err := b.leftovers(ctx, b.Later(), b.DueJob(queue, "*", ">"), due, b.ParseLater)
-	if err != nil {
-		return nil, err
+	var all []Leftover
+	for _, queue := range queues {
+		some, err := b.leftovers(ctx, b.Later(), b.DueJob(queue, "*", ">"), due, b.ParseLater)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
 	}
-	for _, lane := range lanes {
+	for _, lane := range lanesOf(lanes, queues) {
 		filters := lane.Info.Config.FilterSubjects
 		if len(filters) == 0 {
 			filters = []string{lane.Info.Config.FilterSubject}

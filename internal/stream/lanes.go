@@ -42,34 +42,56 @@ func (b *Broker) Lanes(ctx context.Context, queue string) ([]Lane, error) {
 	return b.listLanes(ctx, info, queue)
 }
 
-// Restore returns the lanes of a declared queue as Lanes does, and makes those again whose consumers are gone: default,
-// free, system and every quota whose size is written down. A queue that is not declared is declared. With BindOnly
-// nothing is made.
-func (b *Broker) Restore(ctx context.Context, queue string) ([]Lane, error) {
-	info, lanes, err := b.look(ctx, queue)
-	if err != nil || b.bindOnly {
-		return lanes, err
+// Restore returns the lanes of declared queues as Lanes does, and makes those again whose consumers are gone: default,
+// free, system and every quota whose size is written down. Queues that are not declared are declared. In refused are
+// those for which that could not be done. With BindOnly nothing is made.
+func (b *Broker) Restore(ctx context.Context, queues []string) (lanes []Lane, refused map[string]error, err error) {
+	info, lanes, err := b.look(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	refused = make(map[string]error)
+	made := false
+	for _, queue := range queues {
+		some, err := b.restore(ctx, info, lanes, queue)
+		if made = made || some; err != nil {
+			refused[queue] = err
+		}
+	}
+	if made {
+		if _, lanes, err = b.look(ctx, ""); err != nil {
+			return nil, nil, err
+		}
+	}
+	return lanesOf(lanes, queues), refused, nil
+}
+
+// restore makes what is missing of one queue, true if it did.
+func (b *Broker) restore(ctx context.Context, info *jetstream.StreamInfo, lanes []Lane, queue string) (made bool, err error) {
+	if b.bindOnly {
+		return false, nil
 	}
 	if b.checkQueue(info, queue) != nil {
-		if err := b.Declare(ctx, queue); err != nil {
-			return nil, err
-		}
-		return b.Lanes(ctx, queue)
+		return true, b.Declare(ctx, queue)
 	}
-	made := false
 	for _, name := range slices.Concat([]string{QuotaDefault, LaneFree, LaneSystem}, quotasIn(info.Config.Metadata, queue)) {
 		if find(lanes, queue, name) != nil {
 			continue
 		}
 		if _, err := b.ensureLane(ctx, info, lanes, queue, name, 0); err != nil {
-			return nil, err
+			return made, err
 		}
 		made = true
 	}
-	if !made {
-		return lanes, nil
+	return made, nil
+}
+
+func lanesOf(lanes []Lane, queues []string) []Lane {
+	wanted := make(map[string]bool, len(queues))
+	for _, queue := range queues {
+		wanted[queue] = true
 	}
-	return b.Lanes(ctx, queue)
+	return slices.DeleteFunc(lanes, func(l Lane) bool { return !wanted[l.Queue] })
 }
 
 // Lane returns one lane: a quota, or free, or system (callbacks and later mean system). Errors are ErrNoSuchQueue and
