@@ -90,7 +90,8 @@ func TestF35AWorkerServesAThousandQueues(t *testing.T) {
 	for i := range 1000 {
 		queues = append(queues, fmt.Sprint("queue-", i))
 	}
-	c := newCell(t, queues...)
+	// A server in this process would take half a minute to stop: 10 ms for each consumer.
+	c := cellOn(t, newHost(t).url(), shortLease, queues...)
 	var jobs []*producer.Job[string]
 	for _, queue := range queues {
 		var calls []task.Call[string]
