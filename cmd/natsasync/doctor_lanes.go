@@ -41,6 +41,9 @@ func (d *doctor) lanes(ctx context.Context) error {
 		}
 	}
 	for _, queue := range queues {
+		if err := d.strays(ctx, queue, lanes); err != nil {
+			return err
+		}
 		for _, name := range []string{stream.QuotaDefault, stream.LaneFree, stream.LaneSystem} {
 			if !slices.ContainsFunc(lanes, func(l stream.Lane) bool { return l.Queue == queue && l.Name == name }) {
 				wrong++
@@ -76,6 +79,7 @@ func (d *doctor) workers(ctx context.Context, queues []string, workers []produce
 		})
 	}
 	d.ok("workers", "%d answer", len(workers))
+	d.account(ctx, len(workers))
 	return nil
 }
 

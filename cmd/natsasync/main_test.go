@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", Setup: setup, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded, "pauselane": pauseLane,
-			"resizelane": resizeLane, "putaside": putAside,
+			"resizelane": resizeLane, "putaside": putAside, "misplace": misplace,
 		},
 	})
 }
@@ -193,6 +193,15 @@ func resizeLane(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // putAside leaves a message among those that could not be read.
+// misplace puts a job into a lane that does not exist.
+func misplace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: misplace queue lane")
+	}
+	_, err := connected(ts).Publish(context.Background(), "natsasync.job."+args[0]+"."+args[1]+".anonymous.one", nil)
+	ts.Check(err)
+}
+
 func putAside(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: putaside")
@@ -202,7 +211,7 @@ func putAside(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func connected(ts *testscript.TestScript) jetstream.JetStream {
-	nc, err := nats.Connect(ts.Getenv("NATS_URL"))
+	nc, err := nats.Connect(ts.Getenv("NATS_URL"), nats.UserInfo(ts.Getenv("NATS_USER"), ts.Getenv("NATS_PASSWORD")))
 	ts.Check(err)
 	ts.Defer(nc.Close)
 	js, err := jetstream.New(nc)
@@ -210,8 +219,8 @@ func connected(ts *testscript.TestScript) jetstream.JetStream {
 	return js
 }
 
-// guarded starts a server with a user that may do anything, one that may only look at streams and one that may only
-// queue jobs, and names it in GUARDED_URL.
+// guarded starts a server with a user that may do anything, one that may nearly, one that may only look at streams and
+// one that may only queue jobs, and names it in GUARDED_URL.
 func guarded(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: guarded")
@@ -221,8 +230,9 @@ func guarded(ts *testscript.TestScript, neg bool, args []string) {
 		Publish:   &server.SubjectPermission{Allow: []string{"natsasync.job.>", "$JS.API.STREAM.INFO.NATSASYNC_JOBS"}},
 		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_web.>"}},
 	}
+	nearly := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"secret.>"}}}
 	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: slog.New(slog.DiscardHandler), Options: func(o *server.Options) {
-		o.Users = []*server.User{{Username: "admin", Password: "s3cret"}, {Username: "looker", Password: "s3cret", Permissions: look}, {Username: "web", Password: "s3cret", Permissions: web}}
+		o.Users = []*server.User{{Username: "admin", Password: "s3cret"}, {Username: "helper", Password: "s3cret", Permissions: nearly}, {Username: "looker", Password: "s3cret", Permissions: look}, {Username: "web", Password: "s3cret", Permissions: web}}
 	}})
 	ts.Check(err)
 	ts.Setenv("GUARDED_URL", srv.URL())
