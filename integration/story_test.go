@@ -26,6 +26,7 @@ type script struct {
 	Stubborn bool   // go on although the context has ended
 	Sleep    time.Duration
 	Crash    string  // the whole process: a name of crashes
+	Storage  string  // write the name into the storage there, under the job's fence
 	Queues   *script // queue this within the job
 	Fail     string  // with this code
 	Continue *script
@@ -104,6 +105,11 @@ func (s *story) play(ctx context.Context, in script) error {
 	}
 	if in.Crash != "" {
 		crashes[in.Crash]()
+	}
+	if in.Storage != "" {
+		if err := write(ctx, in.Storage, in.Name); err != nil {
+			return err
+		}
 	}
 	if in.Queues != nil {
 		if _, err := producer.Enqueue(ctx, producer.Within(ctx), act.On("", *in.Queues)); err != nil {
