@@ -48,6 +48,9 @@ type attempt struct {
 	started time.Time
 	notes   notes
 	staged  staged
+
+	overdue time.Time // when its context was seen to have ended; only watchStuck uses these
+	told    bool
 }
 
 // attempt runs the task of env and hands what came of it to then, in this goroutine,
@@ -75,6 +78,7 @@ func (d *delivery) attempt(env *task.Envelope, preceding *task.Record, then func
 		a.Job.Deadline = time.Now().Add(env.Timeout)
 		a.ctx, cancel = context.WithDeadlineCause(d.ctx, a.Job.Deadline, task.ErrTimeout)
 	}
+	d.running.Store(a)
 	d.w.event(task.EventStarted, a, 0, "")
 	result := attempted{attempt: a}
 	protect(func() error {
@@ -95,6 +99,7 @@ func (d *delivery) attempt(env *task.Envelope, preceding *task.Record, then func
 		if err != nil {
 			result.read(err)
 		}
+		d.running.Store(nil)
 		cancel()
 		a.notes.flush(a)
 		then(result)

@@ -48,6 +48,7 @@ type delivery struct {
 	left     bool          // it has ended
 	lease    lease
 	recorded atomic.Bool // our outcome stands
+	running  atomic.Pointer[attempt]
 }
 
 // deliveries is how often the job was delivered, as far as this worker knows.

@@ -74,6 +74,7 @@ func (w *Worker) renewLeases(ctx context.Context) {
 			return
 		case <-tick.C:
 			w.hands.rest(64)
+			w.watchStuck(time.Now())
 		case <-w.renewNow:
 		}
 		for _, d := range w.due(time.Now()) {

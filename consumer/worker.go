@@ -49,7 +49,8 @@ type Worker struct {
 	suspect  map[string]string         // what differed at the last look, by consumer; only watchLanes uses it
 	lastLook atomic.Pointer[time.Time] // when the lanes were last seen
 	lookErr  atomic.Pointer[error]
-	homeless atomic.Bool // a record found no stream
+	homeless atomic.Bool  // a record found no stream
+	stuck    atomic.Int64 // how many functions go on although their contexts have ended
 }
 
 // New checks the configuration and the server, and makes what is missing: streams,
@@ -178,8 +179,8 @@ func (w *Worker) count() int {
 	return len(w.jobs)
 }
 
-// Health says whether the worker is connected and sees its lanes; nil if it does. Use
-// it for a liveness probe. Without a deadline in ctx it takes at most 5 s.
+// Health says whether the worker is connected, sees its lanes, and has a slot that no
+// function holds whose context has ended; nil if so. Use it for a liveness probe. Without a deadline in ctx it takes at most 5 s.
 func (w *Worker) Health(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -200,6 +201,9 @@ func (w *Worker) Health(ctx context.Context) error {
 	}
 	if age := time.Since(*w.lastLook.Load()); age > 3*laneLook {
 		return fmt.Errorf("consumer: the lanes were last seen %v ago", age.Round(time.Second))
+	}
+	if n := int(w.stuck.Load()); n >= w.cfg.Concurrency {
+		return fmt.Errorf("consumer: all %d slots are held by functions that go on although their contexts have ended (a handler must heed its context)", n)
 	}
 	return nil
 }
