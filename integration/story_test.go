@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,10 +23,12 @@ import (
 // script says what a job of the story does, in the order of its fields.
 type script struct {
 	Name     string // returned, and written into the history
+	Size     int    // of what is returned, if larger
 	Gate     string // wait for this file, or this file with the worker's name at its end
 	Stubborn bool   // go on although the context has ended
 	Sleep    time.Duration
 	Crash    string  // the whole process: a name of crashes
+	Panic    string  // a name of panics
 	Storage  string  // write the name into the storage there, under the job's fence
 	Queues   *script // queue this within the job
 	Fail     string  // with this code
@@ -83,7 +86,7 @@ func (s *story) act(ctx context.Context, _ task.Object, in script) (string, erro
 	if in.Continue != nil {
 		return task.Continue(act.On("", *in.Continue))
 	}
-	return in.Name, nil
+	return in.Name + strings.Repeat(".", max(0, in.Size-len(in.Name))), nil
 }
 
 func (s *story) play(ctx context.Context, in script) error {
@@ -105,6 +108,9 @@ func (s *story) play(ctx context.Context, in script) error {
 	}
 	if in.Crash != "" {
 		crashes[in.Crash]()
+	}
+	if in.Panic != "" {
+		panics[in.Panic]()
 	}
 	if in.Storage != "" {
 		if err := write(ctx, in.Storage, in.Name); err != nil {
