@@ -31,7 +31,7 @@ func (b *Broker) PublishBatch(ctx context.Context, msgs []*nats.Msg) (first uint
 			return ack.Sequence - ack.BatchSize + 1, nil
 		}
 		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode != codeTooManyBatches {
-			err = classify(refused)
+			err = b.full(msgs[0].Subject, classify(refused))
 		}
 		if !isCode(err, codeTooManyBatches) {
 			return 0, fmt.Errorf("stream: publish %d messages at once: %w", len(msgs), err)

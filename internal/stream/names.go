@@ -137,6 +137,18 @@ func (n Names) LanesEvent(queue string) string { return n.event + queue + ".lane
 // RejectedSubject returns the subject of rejected bytes with a code.
 func (n Names) RejectedSubject(code string) string { return n.reject + code }
 
+// streamOf returns the stream that takes a subject, "" for none.
+func (n Names) streamOf(subject string) string {
+	for prefix, stream := range map[string]string{
+		n.job: n.Jobs(), n.Keel(): n.Jobs(), n.later: n.Later(), n.due: n.Later(), n.outcome: n.Outcomes(), n.note: n.Outcomes(), n.reject: n.Rejected(),
+	} {
+		if strings.HasPrefix(subject, prefix) {
+			return stream
+		}
+	}
+	return ""
+}
+
 // Keel returns the subject of the one message of the stream Jobs that nobody consumes.
 func (n Names) Keel() string { return n.namespace + ".keel" }
 

@@ -70,7 +70,7 @@ func (b *Broker) PublishAsync(msg *nats.Msg, done func(seq uint64, err error)) {
 		}
 		seq, err := readAck(answer.Data)
 		b.stored(subject, seq)
-		done(seq, err)
+		done(seq, b.full(subject, err))
 		return false
 	})
 }
@@ -113,6 +113,25 @@ func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 		}
 		Sleep(ctx, jitter(pause))
 	}
+}
+
+// full names the stream and the limit in an error that says that there is no room.
+func (b *Broker) full(subject string, err error) error {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || !errors.Is(err, ErrFull) {
+		return err
+	}
+	in := b.streamOf(subject)
+	limit := "there is no room (see the server's disk and its max_file_store)"
+	switch {
+	case strings.Contains(refused.Description, "maximum messages exceeded"):
+		limit = "max_msgs is reached (nats stream edit " + in + " --max-msgs=-1)"
+	case strings.Contains(refused.Description, "maximum bytes exceeded"):
+		limit = "max_bytes is reached (nats stream edit " + in + " --max-bytes=-1)"
+	case refused.ErrorCode == codeMessageExceeds:
+		limit = "the message is larger than max_msg_size (nats stream edit " + in + " --max-msg-size=-1)"
+	}
+	return fmt.Errorf("%w: stream %q: %s: %w", ErrFull, in, limit, refused)
 }
 
 // unsent says what the want of an answer means.
