@@ -48,6 +48,7 @@ type role struct {
 	Jump        time.Duration // how far once there is the file jump.<name>
 	Ignorant    bool          // of the story's main task
 	One         bool          // a producer queues one by one and tells before and after
+	IDs         []string      // what it queues one by one, once there is the file gate
 }
 
 func (r role) play() int {
@@ -166,6 +167,9 @@ func (r role) produce(ctx context.Context) error {
 
 func (r role) oneByOne(ctx context.Context, c *producer.Client) error {
 	h := &history{path: r.History}
+	if len(r.IDs) > 0 {
+		return r.race(ctx, c, h)
+	}
 	for i := range r.Jobs {
 		name, id := fmt.Sprintf("%s job %d", r.Name, i), task.NewID()
 		h.add(entry{Event: "call", Name: name, ID: id, Worker: r.Name})
@@ -173,6 +177,22 @@ func (r role) oneByOne(ctx context.Context, c *producer.Client) error {
 			return err
 		}
 		h.add(entry{Event: "accepted", Name: name, ID: id, Worker: r.Name})
+	}
+	return nil
+}
+
+// race queues jobs that other producers queue too.
+func (r role) race(ctx context.Context, c *producer.Client, h *history) error {
+	h.add(entry{Event: "ready", Name: r.Name, PID: os.Getpid()})
+	if err := newStory(h, r.Dir, r.Name).pass(ctx, ctx.Done(), "gate"); err != nil {
+		return err
+	}
+	for _, id := range r.IDs {
+		job, err := producer.Enqueue(task.WithUser(ctx, jane), c, do("job "+id).With(task.WithID(id)))
+		if err != nil {
+			return err
+		}
+		h.add(entry{Event: "accepted", Name: "job " + id, ID: job.ID(), Worker: r.Name})
 	}
 	return nil
 }
