@@ -103,8 +103,9 @@ var errShutdown = errors.New("consumer: the worker shuts down")
 // Run takes jobs and runs them until ctx ends. Then it takes no more, lets what runs
 // finish within ShutdownTimeout, gives the rest back to its place and returns nil. It
 // outlives any outage of the server. It may be called once. An error means that
-// handlers did not return although their contexts had ended, or that the server has
-// lost what it had accepted: then nothing is taken until an operator has looked.
+// handlers did not return although their contexts had ended, that the server was away and
+// outcomes could not be recorded, or that it has lost what it had accepted: then nothing
+// is taken until an operator has looked.
 func (w *Worker) Run(ctx context.Context) error {
 	if w.started.Swap(true) {
 		return errors.New("consumer: Run was called before (make another Worker)")
@@ -168,9 +169,27 @@ func (w *Worker) drain() error {
 		return nil
 	case <-patience.C:
 	}
-	left := w.count()
+	left := w.handlers()
+	if left == 0 {
+		left = w.count()
+		w.log.Error("the server does not answer; what became of jobs is not recorded, and other workers get them when the lease is over", "jobs", left)
+		return fmt.Errorf("consumer: what became of %d jobs could not be recorded, as the server did not answer, %v after the worker was told to stop (they run again when the lease is over)", left, w.cfg.ShutdownTimeout)
+	}
 	w.log.Error("handlers ignore that their contexts have ended; other workers get their jobs when the lease is over", "jobs", left)
 	return fmt.Errorf("consumer: %d handlers did not return after their contexts had ended, %v after the worker was told to stop (a handler must heed its context)", left, w.cfg.ShutdownTimeout)
+}
+
+// handlers counts the functions that run.
+func (w *Worker) handlers() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, d := range w.jobs {
+		if d.running.Load() != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *Worker) count() int {

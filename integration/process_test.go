@@ -44,6 +44,8 @@ type role struct {
 	Jobs        int // that a producer commits
 	Delay       time.Duration
 	Within      time.Duration
+	Lease       time.Duration // of a worker that makes the streams
+	Patience    time.Duration // its ShutdownTimeout
 	Clock       time.Duration // how far the wall clock is off, and
 	Jump        time.Duration // how far once there is the file jump.<name>
 	Ignorant    bool          // of the story's main task
@@ -101,7 +103,7 @@ func (r role) work(ctx context.Context) error {
 		registry.Handle(reg, hear, func(context.Context, task.Object, string) (task.None, error) { return task.None{}, nil })
 	}
 	w, err := consumer.New(ctx, js, reg, consumer.Config{
-		Queues: r.Queues, Concurrency: r.Concurrency, Trust: task.TrustBroker, Name: r.Name,
+		Queues: r.Queues, Concurrency: r.Concurrency, Trust: task.TrustBroker, Name: r.Name, Lease: r.Lease, ShutdownTimeout: r.Patience,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
 	if err != nil {
