@@ -98,24 +98,23 @@ func (b *Broker) Count(ctx context.Context, stream, filter string) (uint64, erro
 	}
 }
 
-// Left counts the jobs that lie in the streams, those that run too, along the way of a job and then back: a job that
-// moves meanwhile is seen in one of the places.
+// Left counts the jobs that lie in the streams, those that run too. It looks along the way of a job and back, so that
+// one that moves meanwhile is counted, perhaps twice.
 func (b *Broker) Left(ctx context.Context) (uint64, error) {
-	var left uint64
-	for _, place := range []struct{ stream, filter string }{
+	var counts [5]uint64
+	for i, place := range [...]struct{ stream, filter string }{
 		{b.Jobs(), b.JobFilter()},
 		{b.Later(), b.LaterFilter()},
 		{b.Later(), b.DueFilter()},
 		{b.Later(), b.LaterFilter()},
 		{b.Jobs(), b.JobFilter()},
 	} {
-		n, err := b.Count(ctx, place.stream, place.filter)
-		if err != nil {
+		var err error
+		if counts[i], err = b.Count(ctx, place.stream, place.filter); err != nil {
 			return 0, err
 		}
-		left += n
 	}
-	return left, nil
+	return max(counts[0], counts[4]) + max(counts[1], counts[3]) + counts[2], nil
 }
 
 // Range yields the messages on a filter ("" is all) in stream order from a sequence on, as any replica has them, until
