@@ -116,15 +116,26 @@ func (c *cell) starts(name string, least, most int) {
 // before it was recorded. ids are in the order of queueing, names are theirs.
 func (c *cell) inOrder(queue string, ids, names []string) {
 	c.t.Helper()
-	for i := 1; i < len(ids); i++ {
-		before := c.recorded(queue, ids[i-1])
-		first := c.history.await(c.t, "start", names[i], 1)
-		if first.At.Before(before.Time) {
-			c.t.Errorf("%q started at %v, before the outcome of %q at %v", names[i], first.At, names[i-1], before.Time)
+	first := map[string]entry{}
+	for _, l := range c.history.read(c.t) {
+		if l.Event == "start" && first[l.Name].At.IsZero() {
+			first[l.Name] = l
 		}
-		if now := c.recorded(queue, ids[i]); now.Seq < before.Seq {
+	}
+	var before stream.Standing
+	for i, id := range ids {
+		now := c.recorded(queue, id)
+		began := first[names[i]].At
+		switch {
+		case began.IsZero():
+			c.t.Errorf("%q has an outcome and never started\n%s", names[i], c.history)
+		case i == 0:
+		case began.Before(before.Time):
+			c.t.Errorf("%q started at %v, before the outcome of %q at %v", names[i], began, names[i-1], before.Time)
+		case now.Seq < before.Seq:
 			c.t.Errorf("the outcome of %q has sequence %d, that of %q before it %d", names[i], now.Seq, names[i-1], before.Seq)
 		}
+		before = now
 	}
 }
 
