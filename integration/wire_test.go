@@ -20,6 +20,7 @@ type wire struct {
 
 	mu    sync.Mutex
 	trap  *trap
+	slow  bool          // connections that are opened
 	open  chan struct{} // closed while bytes flow
 	conns map[net.Conn]bool
 	all   sync.WaitGroup
@@ -127,7 +128,9 @@ func (w *wire) accept() {
 func (w *wire) up(client, server net.Conn, deaf chan struct{}) {
 	// The server reads what it was sent to its end; down drains what it says.
 	defer func() { _ = server.(*net.TCPConn).CloseWrite() }()
-	in, out := bufio.NewReaderSize(client, 64<<10), bufio.NewWriterSize(server, 64<<10)
+	to := w.line(server)
+	defer func() { _ = to.Close() }()
+	in, out := bufio.NewReaderSize(client, 64<<10), bufio.NewWriterSize(to, 64<<10)
 	for {
 		head, subject, body, err := readOperation(in)
 		if err != nil {
@@ -168,6 +171,8 @@ func (w *wire) down(client, server net.Conn, deaf chan struct{}) {
 		delete(w.conns, server)
 		w.mu.Unlock()
 	}()
+	to := w.line(client)
+	defer func() { _ = to.Close() }()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(buf)
@@ -176,7 +181,7 @@ func (w *wire) down(client, server net.Conn, deaf chan struct{}) {
 			select {
 			case <-deaf:
 			default:
-				_, _ = client.Write(buf[:n])
+				_, _ = to.Write(buf[:n])
 			}
 		}
 		if err != nil {

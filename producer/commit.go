@@ -99,8 +99,8 @@ func (c *Client) commit(ctx context.Context, all []*task.Envelope) error {
 
 // publishAll sends one atomic batch until an answer says what became of it.
 func (c *Client) publishAll(ctx context.Context, msgs []*nats.Msg, all []*task.Envelope) error {
-	for {
-		_, err := c.broker.PublishBatch(ctx, msgs)
+	for timeout := stream.RequestTimeout; ; timeout = stream.Longer(timeout) {
+		_, err := c.broker.PublishBatch(ctx, msgs, timeout)
 		if err == nil {
 			return nil
 		}

@@ -17,16 +17,16 @@ const MaxBatch = 1000
 
 // PublishBatch stores messages in the stream Jobs, all or none and without others between them, and returns the
 // sequence of the first. It leaves the messages as they are. When the server has too many batches open it tries again
-// within ctx (5 s if that has no deadline). A refusal is a *jetstream.APIError, and the error of Publish that it means:
+// within ctx (5 s if that has no deadline); timeout is for one try. A refusal is a *jetstream.APIError, and the error of Publish that it means:
 // nothing was stored, unless the very same batch was stored before. After any other error it is unknown whether all or none is stored.
-func (b *Broker) PublishBatch(ctx context.Context, msgs []*nats.Msg) (first uint64, err error) {
+func (b *Broker) PublishBatch(ctx context.Context, msgs []*nats.Msg, timeout time.Duration) (first uint64, err error) {
 	if len(msgs) == 0 || len(msgs) > MaxBatch {
 		return 0, fmt.Errorf(`stream: batch of "%d" messages: must have 1 to %d (split it)`, len(msgs), MaxBatch)
 	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		ack, err := b.tryBatch(ctx, msgs)
+		ack, err := b.tryBatch(ctx, msgs, timeout)
 		if err == nil {
 			return ack.Sequence - ack.BatchSize + 1, nil
 		}
@@ -42,8 +42,8 @@ func (b *Broker) PublishBatch(ctx context.Context, msgs []*nats.Msg) (first uint
 	}
 }
 
-func (b *Broker) tryBatch(ctx context.Context, msgs []*nats.Msg) (*jetstreamext.BatchAck, error) {
-	once, cancel := context.WithTimeout(ctx, requestTimeout)
+func (b *Broker) tryBatch(ctx context.Context, msgs []*nats.Msg, timeout time.Duration) (*jetstreamext.BatchAck, error) {
+	once, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := once.Err(); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func TestABatchIsStoredWholeAndInOrder(t *testing.T) {
 	b := newBroker(t, "q")
 	for _, n := range []int{1, 2, stream.MaxBatch} {
 		msgs := jobs(b, n, fmt.Sprintf("%d-", n))
-		first, err := b.PublishBatch(t.Context(), msgs)
+		first, err := b.PublishBatch(t.Context(), msgs, stream.RequestTimeout)
 		must(t, err)
 		if msgs[0].Header != nil || msgs[0].Reply != "" {
 			t.Errorf("it changed the caller's message: %+v", msgs[0])
@@ -52,7 +52,7 @@ func TestABatchWithAKnownJobIsRefusedWhole(t *testing.T) {
 		"known": jobs(b, 3, ""),
 		"twice": append(jobs(b, 2, "x"), jobs(b, 1, "x")...),
 	} {
-		_, err := b.PublishBatch(t.Context(), msgs)
+		_, err := b.PublishBatch(t.Context(), msgs, stream.RequestTimeout)
 		refused, ok := errors.AsType[*jetstream.APIError](err)
 		if !ok || refused.ErrorCode != 10077 {
 			t.Errorf("%s: %v, want 10077", name, err)
@@ -70,7 +70,7 @@ func TestABatchOfAWrongSizeIsAnError(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t, "q")
 	for _, n := range []int{0, stream.MaxBatch + 1} {
-		if _, err := b.PublishBatch(t.Context(), jobs(b, n, "")); err == nil {
+		if _, err := b.PublishBatch(t.Context(), jobs(b, n, ""), stream.RequestTimeout); err == nil {
 			t.Errorf("%d messages are fine", n)
 		}
 	}
@@ -86,14 +86,16 @@ func TestBatchesWaitForEachOther(t *testing.T) {
 		_, err := b.Conn().RequestMsgWithContext(t.Context(), msg)
 		must(t, err)
 	}
-	if _, err := b.PublishBatch(short(t), jobs(b, 2, "late")); err == nil {
+	if _, err := b.PublishBatch(short(t), jobs(b, 2, "late"), stream.RequestTimeout); err == nil {
 		t.Fatal("a batch over the limit is stored at once")
 	}
 	// One of them ends while others wait.
 	done := make([]error, 8)
 	var all sync.WaitGroup
 	for i := range done {
-		all.Go(func() { _, done[i] = b.PublishBatch(t.Context(), jobs(b, 3, fmt.Sprintf("b%d-", i))) })
+		all.Go(func() {
+			_, done[i] = b.PublishBatch(t.Context(), jobs(b, 3, fmt.Sprintf("b%d-", i)), stream.RequestTimeout)
+		})
 	}
 	last := jobs(b, 1, "end")[0]
 	last.Header = nats.Header{"Nats-Batch-Id": {"open0"}, "Nats-Batch-Sequence": {"2"}, "Nats-Batch-Commit": {"1"}}

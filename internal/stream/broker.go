@@ -195,7 +195,7 @@ func recentEnough(version string) bool {
 func (b *Broker) checkJetStream(ctx context.Context) error {
 	method := "STREAM.INFO." + b.Jobs()
 	for tries := 1; ; tries++ {
-		once, cancel := context.WithTimeout(ctx, requestTimeout)
+		once, cancel := context.WithTimeout(ctx, RequestTimeout)
 		_, err := b.nc.RequestWithContext(once, b.prefix+method, nil)
 		cancel()
 		if !errors.Is(err, nats.ErrNoResponders) {

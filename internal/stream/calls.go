@@ -11,7 +11,7 @@ import (
 
 // calls sends requests and hands each answer to a function, without a goroutine or a
 // channel a request: the hot path keeps hundreds in flight. Every request is over
-// after requestTimeout, or soon after the connection was lost and is back. It subscribes
+// after its timeout, or soon after the connection was lost and is back. It subscribes
 // at the first request and needs no closing: what it holds ends with the connection.
 type calls struct {
 	nc *nats.Conn
@@ -20,9 +20,8 @@ type calls struct {
 	prefix  string
 	last    uint64
 	waiting map[uint64]*call
-	order   []*call // by deadline, oldest first; answered ones are dropped when they come up
 	timer   *time.Timer
-	armed   bool
+	looking bool
 
 	reconnects uint64 // as the connection counted them last
 	lost       uint64 // requests up to this one were sent before the last of them
@@ -32,9 +31,7 @@ type calls struct {
 const callsLook = 250 * time.Millisecond
 
 type call struct {
-	id       uint64
 	deadline time.Time
-	answered bool
 	busy     bool // done runs for an answer
 	// done takes an answer and says whether more are to come, or takes an error.
 	done func(*nats.Msg, error) (more bool)
@@ -46,8 +43,8 @@ func newCalls(nc *nats.Conn) *calls {
 
 // send publishes msg as a request. done runs on the connection's goroutine for this
 // subscription, one at a time: it must not wait for another answer.
-func (c *calls) send(msg *nats.Msg, done func(*nats.Msg, error) (more bool)) {
-	p := &call{deadline: time.Now().Add(requestTimeout), done: done}
+func (c *calls) send(msg *nats.Msg, timeout time.Duration, done func(*nats.Msg, error) (more bool)) {
+	p := &call{deadline: time.Now().Add(timeout), done: done}
 	c.mu.Lock()
 	if err := c.subscribe(); err != nil {
 		c.mu.Unlock()
@@ -55,13 +52,12 @@ func (c *calls) send(msg *nats.Msg, done func(*nats.Msg, error) (more bool)) {
 		return
 	}
 	c.last++
-	p.id = c.last
-	c.waiting[p.id] = p
-	c.order = append(c.order, p)
-	c.arm()
-	msg.Reply = c.prefix + strconv.FormatUint(p.id, 36)
+	id := c.last
+	c.waiting[id] = p
+	c.lookSoon()
+	msg.Reply = c.prefix + strconv.FormatUint(id, 36)
 	c.mu.Unlock()
-	if err := c.nc.PublishMsg(msg); err != nil && c.take(p.id, false) != nil {
+	if err := c.nc.PublishMsg(msg); err != nil && c.take(id, false) != nil {
 		done(nil, err)
 	}
 }
@@ -120,54 +116,44 @@ func (c *calls) take(id uint64, keep bool) *call {
 		p.busy = true
 	default:
 		delete(c.waiting, id)
-		p.answered = true
 	}
 	return p
 }
 
-// arm starts the timer if nothing waits for it yet. c.mu is held.
-func (c *calls) arm() {
-	if c.armed || len(c.order) == 0 {
+// lookSoon sets the timer if something waits and it is not set. c.mu is held.
+func (c *calls) lookSoon() {
+	if c.looking || len(c.waiting) == 0 {
 		return
 	}
-	c.armed = true
-	wait := min(max(time.Until(c.order[0].deadline), 10*time.Millisecond), callsLook)
+	c.looking = true
 	if c.timer == nil {
-		c.timer = time.AfterFunc(wait, c.expire)
+		c.timer = time.AfterFunc(callsLook, c.look)
 		return
 	}
-	c.timer.Reset(wait)
+	c.timer.Reset(callsLook)
 }
 
-// expire ends requests whose time is over, and those whose answers went down with a
+// look ends requests whose time is over, and those whose answers went down with a
 // connection: had they been sent over the new one, the answers would be here by the
 // second look.
-func (c *calls) expire() {
+func (c *calls) look() {
 	now := time.Now()
-	var late, busy []*call
+	var over []*call
 	c.mu.Lock()
 	lost := c.lost
 	if n := c.nc.Stats().Reconnects; n != c.reconnects {
 		c.reconnects, c.lost = n, c.last
 	}
-	over := func(p *call) bool { return p.answered || p.id <= lost || !p.deadline.After(now) }
-	n := 0
-	for ; n < len(c.order) && over(c.order[n]); n++ {
-		switch p := c.order[n]; {
-		case p.answered:
-		case p.busy:
-			busy = append(busy, p)
-		default:
-			p.answered = true
-			delete(c.waiting, p.id)
-			late = append(late, p)
+	for id, p := range c.waiting {
+		if !p.busy && (id <= lost || p.deadline.Before(now)) {
+			delete(c.waiting, id)
+			over = append(over, p)
 		}
 	}
-	c.order = append(busy, c.order[n:]...)
-	c.armed = false
-	c.arm()
+	c.looking = false
+	c.lookSoon()
 	c.mu.Unlock()
-	for _, p := range late {
+	for _, p := range over {
 		p.done(nil, nats.ErrTimeout)
 	}
 }

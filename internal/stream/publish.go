@@ -62,8 +62,12 @@ func Fenced(subject, fence string, seq uint64, data []byte) *nats.Msg {
 // wait for another one. It is safe for concurrent use; msg must not be used again
 // before done.
 func (b *Broker) PublishAsync(msg *nats.Msg, done func(seq uint64, err error)) {
+	b.publishAsync(msg, RequestTimeout, done)
+}
+
+func (b *Broker) publishAsync(msg *nats.Msg, timeout time.Duration, done func(seq uint64, err error)) {
 	subject := msg.Subject
-	b.calls.send(msg, func(answer *nats.Msg, err error) bool {
+	b.calls.send(msg, timeout, func(answer *nats.Msg, err error) bool {
 		if err != nil {
 			done(0, unsent(err))
 			return false
@@ -75,8 +79,8 @@ func (b *Broker) PublishAsync(msg *nats.Msg, done func(seq uint64, err error)) {
 	})
 }
 
-// Publish stores msg, and sends it again after each 3 s without an answer for as long
-// as ctx lives: only for messages whose second copy is refused or harmless. The error
+// Publish stores msg, and sends it again after 3 s without an answer, then after 6 s and
+// so on, for as long as ctx lives: only for messages whose second copy is refused or harmless. The error
 // is one of this file's; [ErrNoAnswer] once ctx has ended, [ErrNoStream] after a
 // second try.
 func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
@@ -84,13 +88,13 @@ func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 		seq uint64
 		err error
 	}
-	missing := 0
+	missing, timeout := 0, RequestTimeout
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if ctx.Err() != nil {
 			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, context.Cause(ctx))
 		}
 		acks := make(chan ack, 1)
-		b.PublishAsync(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, func(seq uint64, err error) { acks <- ack{seq, err} })
+		b.publishAsync(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, timeout, func(seq uint64, err error) { acks <- ack{seq, err} })
 		var a ack
 		select {
 		case a = <-acks:
@@ -107,6 +111,8 @@ func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 			pause = max(pause, 250*time.Millisecond)
 		case !errors.Is(a.err, ErrNoAnswer):
 			return 0, a.err
+		default:
+			timeout = Longer(timeout)
 		}
 		if denied := b.denied(msg.Subject); denied != nil {
 			return 0, denied

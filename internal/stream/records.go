@@ -115,7 +115,7 @@ func (b *Broker) Look(fences []string, done func([]*Message, error)) {
 		msg.Data = body
 	}
 	var found []*Message
-	b.calls.send(msg, func(answer *nats.Msg, err error) bool {
+	b.calls.send(msg, RequestTimeout, func(answer *nats.Msg, err error) bool {
 		if err != nil {
 			done(nil, err)
 			return false

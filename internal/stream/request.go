@@ -13,8 +13,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// requestTimeout bounds one try: a request that is in flight when a server dies is never answered.
-const requestTimeout = 3 * time.Second
+// RequestTimeout bounds the first try of a request: one that is in flight when a server dies is never answered.
+const RequestTimeout = 3 * time.Second
+
+// Longer is the timeout of the next try, up to 24 s: over a slow line a large answer must come to its end some time.
+func Longer(timeout time.Duration) time.Duration { return min(2*timeout, 8*RequestTimeout) }
 
 const (
 	codeClusterNotAvailable = 10008
@@ -67,8 +70,9 @@ func (b *Broker) api(ctx context.Context, method string, request any, into answe
 // repeat does one request on subject until it is answered, with a timeout for each try. A refusal is an answer.
 func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Context) error) error {
 	b.logger.DebugContext(ctx, "asking", "request", subject)
+	timeout := RequestTimeout
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		once, cancel := context.WithTimeout(ctx, requestTimeout)
+		once, cancel := context.WithTimeout(ctx, timeout)
 		err := do(once)
 		cancel()
 		if err == nil || !unanswered(err) {
@@ -80,6 +84,7 @@ func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Con
 		if !Sleep(ctx, jitter(pause)) {
 			return fmt.Errorf("no answer to %q (%w): %w", subject, err, context.Cause(ctx))
 		}
+		timeout = Longer(timeout)
 		b.logger.DebugContext(ctx, "asking again", "request", subject, "err", err)
 	}
 }

@@ -96,7 +96,7 @@ func TestAClusterHoldsThreeCopiesAndItsLeaderIsUpToDate(t *testing.T) {
 		}
 	}
 	must(t, reader.SetQuota(t.Context(), "q", "smtp", 3))
-	first, err := reader.PublishBatch(t.Context(), jobs(reader, 10, ""))
+	first, err := reader.PublishBatch(t.Context(), jobs(reader, 10, ""), stream.RequestTimeout)
 	must(t, err)
 	n, err := writer.Count(t.Context(), writer.Jobs(), writer.QueueFilter("q"))
 	must(t, err)
