@@ -40,6 +40,7 @@ type role struct {
 	Queues      []string
 	Concurrency int
 	Store       string // of a server
+	Sync        bool   // it syncs every write
 	Port        int
 	Jobs        int // that a producer commits
 	Delay       time.Duration
@@ -117,7 +118,7 @@ func (r role) work(ctx context.Context) error {
 }
 
 func (r role) serve(ctx context.Context) error {
-	srv, err := embedded.Start(embedded.Config{StoreDir: r.Store, NoSync: true, Port: r.Port})
+	srv, err := embedded.Start(embedded.Config{StoreDir: r.Store, NoSync: !r.Sync, Port: r.Port})
 	if err != nil {
 		return err
 	}

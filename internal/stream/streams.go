@@ -50,7 +50,7 @@ func (b *Broker) openStreams(ctx context.Context, cfg Config) error {
 	for _, queue := range cfg.Queues {
 		addQueue(&jobs, b.QueueFilter(queue), queue)
 	}
-	if err := b.makeStreams(ctx, jobs); err != nil {
+	if _, err := b.makeStreams(ctx, jobs); err != nil {
 		return err
 	}
 	if err := b.adopt(ctx, cfg.Lease, lease); err != nil {
@@ -64,13 +64,17 @@ func (b *Broker) openStreams(ctx context.Context, cfg Config) error {
 	return err
 }
 
-func (b *Broker) makeStreams(ctx context.Context, jobs jetstream.StreamConfig) error {
+func (b *Broker) makeStreams(ctx context.Context, jobs jetstream.StreamConfig) (made []string, err error) {
 	for _, want := range []jetstream.StreamConfig{jobs, b.laterConfig(), b.outcomesConfig(), b.rejectedConfig()} {
-		if err := b.makeStream(ctx, want); err != nil {
-			return err
+		isNew, err := b.makeStream(ctx, want)
+		if err != nil {
+			return made, err
+		}
+		if isNew {
+			made = append(made, want.Name)
 		}
 	}
-	return nil
+	return made, nil
 }
 
 // Remake makes the streams that are gone, empty and with the installation and the lease that this Broker knows. Restore
@@ -81,7 +85,11 @@ func (b *Broker) Remake(ctx context.Context) error {
 	}
 	jobs := b.jobsConfig()
 	jobs.Metadata = map[string]string{metaInstallation: b.installation, metaLease: b.lease.String()}
-	if err := b.makeStreams(ctx, jobs); err != nil {
+	made, err := b.makeStreams(ctx, jobs)
+	for _, name := range made {
+		b.logger.ErrorContext(ctx, "a stream is gone with what was in it, and is made again (who deleted it, or did the server lose it?)", "stream", name)
+	}
+	if err != nil {
 		return err
 	}
 	return b.PutKeel(ctx)
@@ -130,14 +138,14 @@ func (b *Broker) missing(stream string, err error) error {
 }
 
 // makeStream makes a stream that is not there and compares one that is.
-func (b *Broker) makeStream(ctx context.Context, want jetstream.StreamConfig) error {
+func (b *Broker) makeStream(ctx context.Context, want jetstream.StreamConfig) (made bool, err error) {
 	for {
 		info, err := b.info(ctx, want.Name, "")
 		if err == nil {
-			return b.compareStream(info.Config, want)
+			return false, b.compareStream(info.Config, want)
 		}
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return b.missing(want.Name, err)
+			return false, b.missing(want.Name, err)
 		}
 		err = b.repeat(ctx, b.prefix+"STREAM.CREATE."+want.Name, func(ctx context.Context) error {
 			_, err := b.js.CreateStream(ctx, want)
@@ -145,13 +153,13 @@ func (b *Broker) makeStream(ctx context.Context, want jetstream.StreamConfig) er
 		})
 		if err == nil {
 			b.logger.InfoContext(ctx, "made a stream", "stream", want.Name, "replicas", want.Replicas)
-			return nil
+			return true, nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return fmt.Errorf(`stream: make stream %q: %w (an administrator can make it with "natsasync init"; then set BindOnly)`, want.Name, err)
+			return false, fmt.Errorf(`stream: make stream %q: %w (an administrator can make it with "natsasync init"; then set BindOnly)`, want.Name, err)
 		}
 		if !Sleep(ctx, jitter(20*time.Millisecond)) {
-			return fmt.Errorf("stream: make stream %q: %w", want.Name, context.Cause(ctx))
+			return false, fmt.Errorf("stream: make stream %q: %w", want.Name, context.Cause(ctx))
 		}
 	}
 }
