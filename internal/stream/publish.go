@@ -91,7 +91,7 @@ func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 	missing, timeout := 0, RequestTimeout
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if ctx.Err() != nil {
-			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, context.Cause(ctx))
+			return 0, b.silent(ctx, msg.Subject)
 		}
 		acks := make(chan ack, 1)
 		b.publishAsync(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, timeout, func(seq uint64, err error) { acks <- ack{seq, err} })
@@ -99,7 +99,7 @@ func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 		select {
 		case a = <-acks:
 		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, context.Cause(ctx))
+			return 0, b.silent(ctx, msg.Subject)
 		}
 		switch {
 		case a.err == nil:
@@ -138,6 +138,14 @@ func (b *Broker) full(subject string, err error) error {
 		limit = "the message is larger than max_msg_size (nats stream edit " + in + " --max-msg-size=-1)"
 	}
 	return fmt.Errorf("%w: stream %q: %s: %w", ErrFull, in, limit, refused)
+}
+
+// silent is the error for a message that nobody answered. A server whose disk is full answers nothing either.
+func (b *Broker) silent(ctx context.Context, subject string) error {
+	if !b.nc.IsConnected() {
+		return fmt.Errorf("%w: %w", ErrNoAnswer, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: stream %q is silent though its server is there (is the disk full? see its log): %w", ErrNoAnswer, b.streamOf(subject), context.Cause(ctx))
 }
 
 // unsent says what the want of an answer means.
