@@ -118,7 +118,8 @@ func (c *cell) dial(url string) *nats.Conn {
 // dial connects as a service would that wants to outlive its servers.
 func dial(url string) (*nats.Conn, error) {
 	return nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
-		nats.ReconnectJitter(20*time.Millisecond, 20*time.Millisecond), nats.IgnoreDiscoveredServers())
+		nats.ReconnectJitter(20*time.Millisecond, 20*time.Millisecond), nats.IgnoreDiscoveredServers(),
+		nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2))
 }
 
 func jetStreamOf(t *testing.T, nc *nats.Conn) jetstream.JetStream {

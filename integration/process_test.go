@@ -7,16 +7,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/consumer"
@@ -33,6 +37,7 @@ const roleVariable = "NATSASYNC_INTEGRATION_ROLE"
 // role is what a process does instead of running tests.
 type role struct {
 	Part        string // worker, server, producer or handler
+	Network     string // the namespace it runs in, "" for that of the test
 	Name        string
 	URL         string
 	Dir         string // of the story
@@ -41,8 +46,11 @@ type role struct {
 	Concurrency int
 	Store       string // of a server
 	Sync        bool   // it syncs every write
+	Host        string // where it listens
 	Port        int
-	Jobs        int // that a producer commits
+	Route       string   // of a node of a cluster: where the others reach it
+	Routes      []string // of all nodes
+	Jobs        int      // that a producer commits
 	Delay       time.Duration
 	Within      time.Duration
 	Lease       time.Duration // of a worker that makes the streams
@@ -118,13 +126,26 @@ func (r role) work(ctx context.Context) error {
 }
 
 func (r role) serve(ctx context.Context) error {
-	srv, err := embedded.Start(embedded.Config{StoreDir: r.Store, NoSync: !r.Sync, Port: r.Port})
+	srv, err := embedded.Start(embedded.Config{Name: r.Name, StoreDir: r.Store, NoSync: !r.Sync, Host: r.Host, Port: r.Port, Options: r.join})
 	if err != nil {
 		return err
 	}
 	(&history{path: r.History}).add(entry{Event: "ready", Name: srv.URL(), PID: os.Getpid()})
 	<-ctx.Done()
 	return srv.Shutdown(context.WithoutCancel(ctx))
+}
+
+// join makes a server a node of a cluster.
+func (r role) join(o *server.Options) {
+	if r.Route == "" {
+		return
+	}
+	host, port, _ := net.SplitHostPort(r.Route)
+	o.Cluster = server.ClusterOpts{Name: "fleet", Host: host}
+	o.Cluster.Port, _ = strconv.Atoi(port)
+	for _, route := range r.Routes {
+		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: route})
+	}
 }
 
 func (r role) produce(ctx context.Context) error {
@@ -230,6 +251,9 @@ func spawn(t *testing.T, r role) *process {
 		t.Fatal(err)
 	}
 	p := &process{cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	if r.Network != "" {
+		p.cmd = exec.Command("ip", "netns", "exec", r.Network, os.Args[0])
+	}
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+string(body))
 	p.cmd.Stderr = p
 	stdin, err := p.cmd.StdinPipe()

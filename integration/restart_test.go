@@ -1,11 +1,13 @@
 package integration_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,7 +49,9 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-func (h *host) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", h.role.Port) }
+func (h *host) url() string {
+	return "nats://" + net.JoinHostPort(cmp.Or(h.role.Host, "127.0.0.1"), strconv.Itoa(h.role.Port))
+}
 
 func (h *host) again() {
 	h.t.Helper()

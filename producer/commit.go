@@ -106,7 +106,9 @@ func (c *Client) publishAll(ctx context.Context, msgs []*nats.Msg, all []*task.E
 		}
 		switch {
 		case errors.Is(err, stream.ErrExists):
-			return c.checkCommitted(ctx, all)
+			if err = c.checkCommitted(ctx, all); !errors.Is(err, errProposed) {
+				return err
+			}
 		case errors.Is(err, stream.ErrFull):
 			return fmt.Errorf("producer: tx: %w: %w", ErrQueueFull, err)
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, nats.ErrConnectionClosed):
@@ -136,23 +138,35 @@ func queuesOf(all []*task.Envelope) []string {
 	return queues
 }
 
+// errProposed means that the leader of a cluster refuses a batch because it has proposed
+// the same one before, which may come to nothing.
+var errProposed = errors.New("the batch is under way")
+
 // checkCommitted tells a batch that is stored already from one that holds an ID that
-// somebody else has queued: of the former every job, or its outcome, is there.
+// somebody else has queued: of the former every job, or its outcome, is there. It looks
+// twice, as the batch may be stored between two reads.
 func (c *Client) checkCommitted(ctx context.Context, all []*task.Envelope) error {
-	there, missing := "", false
-	for i := len(all) - 1; i >= 0 && (there == "" || !missing); i-- {
-		_, err := c.statusOf(ctx, all[i].Queue, all[i].User.Owner(), all[i].ID)
-		switch {
-		case err == nil:
-			there = all[i].ID
-		case errors.Is(err, ErrNoSuchJob):
-			missing = true
-		default:
-			return fmt.Errorf("producer: tx of %d jobs: %w (commit it again): %w", len(all), ErrUnknown, err)
+	var there string
+	for range 2 {
+		missing := false
+		there = ""
+		for i := len(all) - 1; i >= 0 && (there == "" || !missing); i-- {
+			_, err := c.statusOf(ctx, all[i].Queue, all[i].User.Owner(), all[i].ID)
+			switch {
+			case err == nil:
+				there = all[i].ID
+			case errors.Is(err, ErrNoSuchJob):
+				missing = true
+			default:
+				return fmt.Errorf("producer: tx of %d jobs: %w (commit it again): %w", len(all), ErrUnknown, err)
+			}
 		}
-	}
-	if !missing {
-		return nil
+		switch {
+		case !missing:
+			return nil
+		case there == "":
+			return errProposed
+		}
 	}
 	return fmt.Errorf("producer: id %s: a job of that ID is queued already; nothing of the Tx was (leave its call out, or WithID)", task.Quote(there))
 }

@@ -2,10 +2,6 @@ package producer
 
 import (
 	"context"
-	"errors"
-	"fmt"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -66,24 +62,11 @@ func (c *Client) placeOf(in string, m *stream.Message) *place {
 	return p
 }
 
-// delivered returns up to which sequence a lane has handed out its messages; 0 if it
-// has no consumer.
-func (c *Client) delivered(ctx context.Context, queue, lane string) (uint64, error) {
-	consumer, err := c.broker.JetStream().Consumer(ctx, c.broker.Jobs(), stream.Consumer(queue, lane))
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("producer: look at lane %s of queue %s: %w", task.Quote(lane), task.Quote(queue), err)
-	}
-	return consumer.CachedInfo().Delivered.Stream, nil
-}
-
 // waiting says whether no worker can have got the message yet.
 func (c *Client) waiting(ctx context.Context, p *place) (bool, error) {
 	if p.stream == c.broker.Later() {
 		return true, nil
 	}
-	upTo, err := c.delivered(ctx, p.Queue, p.Lane)
-	return err == nil && p.message.Seq > upTo, err
+	upTo, err := c.broker.Delivered(ctx, p.Queue, p.Lane)
+	return err == nil && p.message.Seq > upTo, tell("", err)
 }

@@ -189,6 +189,18 @@ func (b *Broker) Waiting(ctx context.Context, lane Lane) (uint64, error) {
 	return uint64(len(got.messages)) + got.pending, err
 }
 
+// Delivered returns up to which sequence a lane has handed out its messages; 0 if it has no consumer.
+func (b *Broker) Delivered(ctx context.Context, queue, lane string) (uint64, error) {
+	info, err := b.consumerInfo(ctx, b.Jobs(), Consumer(queue, lane))
+	if isCode(err, jetstream.JSErrCodeConsumerNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("stream: look at lane %s of queue %s: %w", quote(lane), quote(queue), err)
+	}
+	return info.Delivered.Stream, nil
+}
+
 func laneFrom(info *jetstream.ConsumerInfo, metadata map[string]string) (Lane, bool) {
 	queue, name, ok := strings.Cut(info.Name, "_")
 	if !ok || !validName(queue) || !validName(name) {

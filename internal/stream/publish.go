@@ -18,7 +18,9 @@ import (
 
 // What can come of a publish that was not stored, or may not have been.
 var (
-	// ErrExists means that the subject holds a message already: "already queued".
+	// ErrExists means that the subject holds a message already: "already queued". Of
+	// PublishAsync and PublishBatch it is only the leader's word: a leader refuses the
+	// second copy of what it has proposed to its cluster and what may never be stored.
 	ErrExists = errors.New("it is there already")
 	// ErrFull means that a limit or the disk refuses more.
 	ErrFull = errors.New("the stream is full")
@@ -104,6 +106,10 @@ func (b *Broker) Publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 		switch {
 		case a.err == nil:
 			return a.seq, nil
+		case errors.Is(a.err, ErrExists):
+			if b.holds(ctx, msg.Subject) {
+				return 0, a.err
+			}
 		case errors.Is(a.err, ErrNoStream):
 			if missing++; missing > 1 {
 				return 0, a.err
@@ -138,6 +144,12 @@ func (b *Broker) full(subject string, err error) error {
 		limit = "the message is larger than max_msg_size (nats stream edit " + in + " --max-msg-size=-1)"
 	}
 	return fmt.Errorf("%w: stream %q: %s: %w", ErrFull, in, limit, refused)
+}
+
+// holds says whether a message is stored on the subject, or that this login may not know.
+func (b *Broker) holds(ctx context.Context, subject string) bool {
+	n, err := b.Count(ctx, b.streamOf(subject), subject)
+	return n > 0 || errors.Is(err, nats.ErrPermissionViolation)
 }
 
 // silent is the error for a message that nobody answered. A server whose disk is full answers nothing either.
