@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -49,6 +50,11 @@ func (f *fleet) url() string {
 		all = append(all, n.url())
 	}
 	return strings.Join(all, ",")
+}
+
+// but returns the addresses of all nodes but one.
+func (f *fleet) but(i int) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(f.url(), ","), func(url string) bool { return url == f.nodes[i].url() }), ",")
 }
 
 // leader returns the node that leads the stream of jobs.

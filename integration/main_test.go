@@ -105,6 +105,25 @@ func cellOn(t *testing.T, url string, lease time.Duration, queues ...string) *ce
 	return c
 }
 
+// on is the same cell seen from other servers. It declares nothing.
+func (c *cell) on(url string) *cell {
+	c.t.Helper()
+	other := *c
+	other.url = url
+	other.conn = other.dial(url)
+	other.js = jetStreamOf(c.t, other.conn)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	var err error
+	if other.client, err = producer.New(ctx, other.js, producer.Config{BindOnly: true, Logger: quiet}); err != nil {
+		c.t.Fatal(err)
+	}
+	if other.broker, err = stream.Open(ctx, other.js, stream.Config{BindOnly: true}); err != nil {
+		c.t.Fatal(err)
+	}
+	return &other
+}
+
 func (c *cell) dial(url string) *nats.Conn {
 	c.t.Helper()
 	nc, err := dial(url)

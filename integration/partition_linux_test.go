@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/natsasync/natsasync/producer"
 )
 
 // network is a bridge with a namespace for each node, which can be cut off.
@@ -103,11 +105,12 @@ func TestF13ALeaderThatIsCutOffAcceptsNothingAndTheOthersGoOn(t *testing.T) {
 		producing := role{Part: "producer", Name: fmt.Sprint("producer ", round), URL: f.nodes[leader].url(), History: c.history.path, Jobs: 1, One: true}
 		inner(&producing)
 		p := spawn(t, producing)
-		majority := c.hire(fmt.Sprint("majority-", round))
+		others := c.on(f.but(leader)) // a client that can reach a node that is alone stays with it
+		majority := others.hire(fmt.Sprint("majority-", round))
 		majority.begin()
 		c.open(gate + "." + fmt.Sprint("majority-", round))
-		succeeds(c, held)
-		succeeds(c, next)
+		succeeds(others, producer.Find[string](others.client, held.ID()))
+		succeeds(others, producer.Find[string](others.client, next.ID()))
 		p.gone(t)
 		if n := len(c.history.find(t, "accepted", producing.Name+" job 0")); n > 0 {
 			t.Errorf("round %d: a leader that was cut off accepted a job", round)

@@ -111,7 +111,9 @@ func (r role) work(ctx context.Context) error {
 		reg = registry.New()
 		registry.Handle(reg, hear, func(context.Context, task.Object, string) (task.None, error) { return task.None{}, nil })
 	}
-	w, err := consumer.New(ctx, js, reg, consumer.Config{
+	opening, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	w, err := consumer.New(opening, js, reg, consumer.Config{
 		Queues: r.Queues, Concurrency: r.Concurrency, Trust: task.TrustBroker, Name: r.Name, Lease: r.Lease, ShutdownTimeout: r.Patience,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})
