@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
@@ -73,6 +74,9 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 	if err := checkMarks(ctx, broker); err != nil {
 		return nil, err
 	}
+	if n := js.Conn().Opts.MaxReconnect; n >= 0 && js.Conn().Opts.AllowReconnect {
+		cfg.Logger.WarnContext(ctx, "the connection gives up after some tries to reconnect, and the worker with it (connect with nats.MaxReconnects(-1))", "tries", n)
+	}
 	reg.Seal()
 	w := &Worker{
 		cfg: cfg, log: cfg.Logger, broker: broker, reg: reg,
@@ -104,8 +108,8 @@ var errShutdown = errors.New("consumer: the worker shuts down")
 // finish within ShutdownTimeout, gives the rest back to its place and returns nil. It
 // outlives any outage of the server. It may be called once. An error means that
 // handlers did not return although their contexts had ended, that the server was away and
-// outcomes could not be recorded, or that it has lost what it had accepted: then nothing
-// is taken until an operator has looked.
+// outcomes could not be recorded, that the connection was closed for good, or that the
+// server has lost what it had accepted: then nothing is taken until an operator has looked.
 func (w *Worker) Run(ctx context.Context) error {
 	if w.started.Swap(true) {
 		return errors.New("consumer: Run was called before (make another Worker)")
@@ -132,6 +136,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	renewing.Go(func() { w.renewLeases(renew) })
 	renewing.Go(func() { w.sweep(ctx) })
 	renewing.Go(func() { w.watchMarks(ctx, stop) })
+	renewing.Go(func() { w.watchConnection(ctx, stop) })
 	w.watchLanes(ctx)
 	w.log.InfoContext(ctx, "worker stops", "running", w.count())
 	err = w.drain()
@@ -141,11 +146,30 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err == nil {
 		w.hands.all.Wait()
 	}
-	if lost := context.Cause(ctx); errors.Is(lost, stream.ErrRegressed) {
+	if lost := context.Cause(ctx); errors.Is(lost, stream.ErrRegressed) || errors.Is(lost, errClosed) {
 		err = errors.Join(fmt.Errorf("consumer: %w", lost), err)
 	}
 	w.log.InfoContext(ctx, "worker stopped")
 	return err
+}
+
+// errClosed is for a connection that is not the worker's to open again.
+var errClosed = fmt.Errorf("%w (connect with nats.MaxReconnects(-1), and close it after Run has returned)", nats.ErrConnectionClosed)
+
+// watchConnection stops the worker when its connection is closed for good.
+func (w *Worker) watchConnection(ctx context.Context, stop context.CancelCauseFunc) {
+	nc := w.broker.Conn()
+	closed := nc.StatusChanged(nats.CLOSED)
+	defer nc.RemoveStatusListener(closed)
+	if !nc.IsClosed() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-closed:
+		}
+	}
+	w.log.ErrorContext(ctx, "the worker takes no more jobs", "err", errClosed)
+	stop(errClosed)
 }
 
 // drain waits for what runs, first as it is, then with ended contexts.

@@ -166,7 +166,7 @@ func (c *Cluster) awaitLeader() error {
 // away the connection moves to another. The options are those of
 // [nats.Connect]. Whoever connects closes.
 func (c *Cluster) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect(c.URL(), opts...)
+	nc, err := nats.Connect(c.URL(), slices.Concat([]nats.Option{nats.MaxReconnects(-1)}, opts)...)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: connecting to the cluster: %w", err)
 	}

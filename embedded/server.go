@@ -120,7 +120,7 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	if !s.srv.Running() {
 		return nil, fmt.Errorf("embedded: server %q: has been shut down", s.srv.Name())
 	}
-	nc, err := nats.Connect("", slices.Concat([]nats.Option{nats.InProcessServer(s.srv)}, opts)...)
+	nc, err := nats.Connect("", slices.Concat([]nats.Option{nats.InProcessServer(s.srv), nats.MaxReconnects(-1)}, opts)...)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: connecting to server %q: %w", s.srv.Name(), err)
 	}
