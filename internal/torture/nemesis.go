@@ -98,7 +98,7 @@ func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error 
 		}
 		return w.start(h)
 	case check.FaultPause:
-		h.during(ctx, kind, name, longer, func() { w.child.signal(syscall.SIGSTOP) }, func() { w.child.signal(syscall.SIGCONT) })
+		h.during(ctx, kind, name, longer, func() { w.child.signal(freeze) }, func() { w.child.signal(thaw) })
 	case check.FaultBlackhole:
 		h.during(ctx, kind, name, longer, func() { w.wire.clog(true) }, func() { w.wire.clog(false) })
 	case check.FaultSlow:

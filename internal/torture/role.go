@@ -14,7 +14,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,9 +39,6 @@ type Role struct {
 	Pace      time.Duration // of a producer, between two calls
 	Clock     uint64        // seed of how far its clock is off, 0 for a right one
 }
-
-// setClock tells a process to set its clock.
-const setClock = syscall.SIGUSR1
 
 // keepWrongTime sets the clock of this process off, and anew whenever it is told to.
 func (r Role) keepWrongTime(log *history.Log) {

@@ -110,6 +110,9 @@ func (h *harness) clock() uint64 {
 
 // Run makes a run and checks it. An error means that it could not be made.
 func Run(ctx context.Context, opts Options) (*check.Report, error) {
+	if !possible {
+		return nil, errors.New("torture: this system has no signals to pause a process with (run it on Linux or macOS)")
+	}
 	log, err := history.Open(opts.Dir, "nemesis")
 	if err != nil {
 		return nil, err
