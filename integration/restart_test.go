@@ -81,7 +81,7 @@ func steadily(ctx context.Context, c *producer.Client, call task.Call[string]) (
 // calls at with how many are, beside it.
 func (c *cell) load(n int, at func(accepted int)) (ids, names, free []string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*patience+time.Duration(n)*time.Second)
 	defer cancel()
 	var (
 		accepted atomic.Int64
