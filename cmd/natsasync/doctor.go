@@ -88,7 +88,7 @@ func (d *doctor) examine(ctx context.Context, monitor string) error {
 	if d.client, err = d.session.client(ctx); err != nil {
 		return err
 	}
-	for _, look := range []func(context.Context) error{d.streams, d.marks, d.keel, d.lanes, d.jobs, d.rejected} {
+	for _, look := range []func(context.Context) error{d.streams, d.limits, d.marks, d.keel, d.lanes, d.jobs, d.rejected} {
 		if err := look(ctx); err != nil {
 			return err
 		}

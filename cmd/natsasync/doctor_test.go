@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func TestTheMonitorTellsTheSyncPolicy(t *testing.T) {
@@ -42,4 +44,19 @@ func viewOf(always bool, interval time.Duration) syncView {
 	var v syncView
 	v.Config.SyncAlways, v.Config.SyncInterval = always, interval
 	return v
+}
+
+func TestALimitIsToldBeforeItIsReached(t *testing.T) {
+	t.Parallel()
+	var a jetstream.AccountInfo
+	a.Store, a.Consumers, a.Streams = 790, 100, 5
+	a.Limits.MaxStore, a.Limits.MaxConsumers, a.Limits.MaxStreams = 1000, -1, 0
+	if got := limitsOf(&a); len(got) != 0 {
+		t.Errorf("below all limits it tells %+v", got)
+	}
+	a.Store, a.Limits.MaxConsumers, a.Limits.MaxStreams = 800, 110, 5
+	got := limitsOf(&a)
+	if len(got) != 3 || got[0].Severity != warning || got[0].Found != "the account has 800 of 1000 bytes of files" || got[0].Means == "" || got[0].Fix == "" {
+		t.Errorf("it tells %+v", got)
+	}
 }
