@@ -341,6 +341,31 @@ func TestWhatAFaultExplainsIsNoBreach(t *testing.T) {
 	}
 }
 
+// A killed server may hand out a job again while it runs: the second attempt is late once the first has its outcome.
+func TestASecondAttemptIsExcusedByAKilledServerAlone(t *testing.T) {
+	t.Parallel()
+	for _, killed := range []bool{true, false} {
+		p := newPlay()
+		p.call("ordered", "A", serial)
+		p.call("ordered", "B", serial)
+		p.start("w1", "A")
+		if killed {
+			p.fault(check.FaultServer, "server-1")
+			p.healed(check.FaultServer, "server-1")
+		}
+		p.start("w2", "A")
+		p.end("w1", "A")
+		p.outcome("w1", "ordered", "A")
+		p.start("w1", "B")
+		p.end("w2", "A")
+		p.end("w1", "B")
+		p.outcome("w1", "ordered", "B")
+		if n := p.breaches()["overlaps"]; (n == 0) != killed {
+			t.Errorf("a server was killed: %v; %d overlaps", killed, n)
+		}
+	}
+}
+
 func TestARunWhoseFaultsDidNotBiteProvesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlay()

@@ -103,7 +103,7 @@ func (b *book) outOfTurn() (all []Violation) {
 }
 
 // overlaps counts the jobs of a queue that ran at once. An attempt of a process that was paused or cut off may be late,
-// and is left out; so is a second attempt of the same job.
+// and so may one that a killed server has handed out again: both are left out, and so is a second attempt of the same job.
 func (b *book) overlaps() (all []Violation) {
 	byQueue := make(map[string][]attempt)
 	for _, s := range b.order {
@@ -111,7 +111,7 @@ func (b *book) overlaps() (all []Violation) {
 			continue
 		}
 		for _, a := range b.attempts(s) {
-			if !a.end.IsZero() && !b.troubled(a.by, a.begin, a.end) {
+			if !a.end.IsZero() && !b.troubled(a.by, a.begin, a.end) && !b.overtaken(a) {
 				byQueue[s.called.Queue] = append(byQueue[s.called.Queue], a)
 			}
 		}
@@ -131,6 +131,23 @@ func (b *book) overlaps() (all []Violation) {
 		}
 	}
 	return all
+}
+
+// overtaken says whether an attempt went on after another one's outcome was recorded, and a server was killed between
+// the first start of the job and this one: it forgets who has a job, and hands it out again while it runs.
+func (b *book) overtaken(a attempt) bool {
+	o := a.story.outcome()
+	if o == nil || o.Record.Worker == a.by || !a.end.After(o.Time) {
+		return false
+	}
+	for _, spans := range b.trouble {
+		for _, s := range spans {
+			if s.fault == FaultServer && s.begin.After(a.story.starts[0].At) && s.begin.Before(a.begin) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // late finds outcomes that were recorded by another worker than the one that had claimed the job last.
