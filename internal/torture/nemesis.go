@@ -25,7 +25,7 @@ var Faults = []string{
 // often is about how long it takes until a kind comes again.
 var often = map[string]time.Duration{
 	check.FaultKill: 900 * time.Millisecond, check.FaultPause: 2000 * time.Millisecond, check.FaultRestart: 9 * time.Second,
-	check.FaultServer: 13 * time.Second, check.FaultCut: 8 * time.Second, check.FaultBlackhole: 17 * time.Second,
+	check.FaultServer: 11 * time.Second, check.FaultCut: 8 * time.Second, check.FaultBlackhole: 17 * time.Second,
 	check.FaultLostAck: 7 * time.Second, check.FaultSlow: 19 * time.Second, check.FaultDrift: 23 * time.Second,
 	check.FaultProducer: 11 * time.Second, check.FaultClock: 2 * time.Second,
 }
