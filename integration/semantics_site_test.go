@@ -247,7 +247,7 @@ func (s *site) doomed(reg *registry.Registry, cfg consumer.Config) *tether {
 		js.Conn().Close()
 		l.mend()
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !errors.Is(err, nats.ErrConnectionClosed) { // it may see that before it is told to stop
 			s.t.Errorf("the worker that died: %v", err)
 		}
 	})
