@@ -132,7 +132,7 @@ func (d *delivery) record(at stream.Subject, data []byte, header nats.Header) er
 }
 
 func (d *delivery) recordOnce(ctx context.Context, subject string, data []byte, header nats.Header) (uint64, error) {
-	m := stream.Fenced(subject, d.fence, d.fenceSeq(), data)
+	m := d.w.broker.Fenced(subject, d.fence, d.fenceSeq(), data)
 	for k, v := range header {
 		m.Header[k] = v
 	}
@@ -167,34 +167,31 @@ func (d *delivery) resolve(ctx context.Context, at stream.Subject, data []byte, 
 	if err != nil {
 		return false, nil
 	}
-	if written != nil && bytes.Equal(written.Data, data) {
+	if written != nil && bytes.Equal(written.Data, data) && d.w.broker.ReadStanding(written).Wrong == nil {
 		d.advance(at, written.Seq)
 		return true, nil
 	}
-	if at.ID == d.at.ID {
-		return false, d.yieldTo(written)
-	}
-	leased, err := d.w.broker.Last(ctx, d.w.broker.Outcomes(), d.fence)
+	leased, err := d.w.broker.Standing(ctx, d.at.Queue, d.at.Owner, d.at.ID)
 	if err != nil {
 		return false, nil
 	}
 	return false, d.yieldTo(leased)
 }
 
-// yieldTo compares the job's last record with the one that the fence expects. One that
-// cannot be read counts for nothing and is written over.
-func (d *delivery) yieldTo(m *stream.Message) error {
-	s := d.w.broker.ReadStanding(m)
+// yieldTo compares what stands of the job with the record that the fence expects. What
+// cannot be read or proved counts for nothing and is written over, unless another's record
+// came before it.
+func (d *delivery) yieldTo(s stream.Standing) error {
 	switch {
 	case s.Seq == d.fenceSeq():
 		return nil
-	case s.Seq == 0, s.Wrong != nil:
-		d.setSeq(s.Seq)
-		return nil
 	case s.Record != nil && s.Record.End == task.Cancelled:
 		return task.ErrCancelled
+	case s.Record != nil, s.Claim != nil && (s.Wrong == nil || !d.mine(s.Claim)):
+		return errReassigned
 	}
-	return errReassigned
+	d.setSeq(s.Seq)
+	return nil
 }
 
 // advance moves the fence to a record that was written under the job's own ID.

@@ -31,9 +31,13 @@ type Config struct {
 	// Concurrency is the number of slots: how many handlers run at once in this
 	// worker, over all its queues. Defaults to 10.
 	Concurrency int
-	// Trust says whose word this worker takes for who queued a job. It has no default:
-	// set task.TrustBroker to take what NATS let through.
+	// Trust says whose word this worker takes for who queued a job, and for what other
+	// workers recorded. It has no default: set task.TrustFile or task.TrustKeys to take
+	// that of known keys, or task.TrustBroker to take what NATS let through.
 	Trust task.Trust
+	// Signer signs what this worker records, and what follows from its jobs. With keys in
+	// Trust it must be set, and be among them. Defaults to none.
+	Signer *task.Signer
 	// Lease is how long a worker may be out of reach before its jobs go to another. It
 	// belongs to the namespace: 0 takes what is there, 30 s when it is made, and
 	// another value than theirs is an error that names both.
@@ -63,7 +67,7 @@ type Config struct {
 
 func (c Config) withDefaults() (Config, error) {
 	if c.Trust == nil {
-		return c, errors.New("consumer: trust is not set: a worker must say whose word it takes for who queued a job (set Config.Trust: task.TrustBroker)")
+		return c, errors.New("consumer: trust is not set: a worker must say whose word it takes for who queued a job (set Config.Trust: task.TrustFile(\"keys.json\"), or task.TrustBroker to take what NATS lets through)")
 	}
 	if len(c.Queues) == 0 {
 		c.Queues = []string{task.DefaultQueue}
@@ -71,6 +75,14 @@ func (c Config) withDefaults() (Config, error) {
 	for _, q := range c.Queues {
 		if err := task.CheckToken("queue", q); err != nil {
 			return c, fmt.Errorf("consumer: %w", err)
+		}
+	}
+	if keys := task.KeysOf(c.Trust); keys != nil {
+		if c.Signer == nil {
+			return c, errors.New("consumer: signer is not set: a worker that trusts keys must sign what it records, or nobody who trusts keys believes it (set Config.Signer: task.SignerFromFile)")
+		}
+		if err := keys.CheckWorker(c.Signer, c.Queues); err != nil {
+			return c, fmt.Errorf("consumer: signer: %w", err)
 		}
 	}
 	if c.Concurrency == 0 {

@@ -37,7 +37,7 @@ func (d *delivery) resumeContinued(env *task.Envelope) (*task.Record, *stop) {
 func (d *delivery) awaitContinued(env, next *task.Envelope, body []byte, queues [][]byte, a attempted) (*task.Record, *stop) {
 	ended, s := d.park(waiting{
 		ids: []string{next.ID}, member: env.ID, continued: body, queues: queues,
-		queue: func(ctx context.Context, _ map[string]bool) error { return d.w.queue(ctx, next, body) },
+		queue: func(ctx context.Context, _ map[string]bool) error { return d.w.queue(ctx, next, body, d.origin()) },
 	})
 	if s != nil {
 		return nil, s

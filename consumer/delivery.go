@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,7 @@ type delivery struct {
 	w       *Worker
 	from    *puller
 	subject string
+	header  nats.Header
 	data    []byte
 	at      stream.Subject
 	fence   string
@@ -27,9 +27,10 @@ type delivery struct {
 	last    *stream.Message
 	unsure  bool // the look failed
 
-	env *task.Envelope
-	ctx context.Context // of the handlers; its cause says why it ended
-	end context.CancelCauseFunc
+	proof *task.Proof // nil if NATS's word is taken
+	env   *task.Envelope
+	ctx   context.Context // of the handlers; its cause says why it ended
+	end   context.CancelCauseFunc
 
 	claim *task.Claim // the last one that was read or written
 
@@ -64,6 +65,9 @@ func (d *delivery) key() string { return d.subject }
 // handle does all there is to do with a delivery. It runs in a goroutine of its own and
 // returns when the job is settled or on its way to be.
 func (d *delivery) handle() {
+	if !d.prove() {
+		return
+	}
 	env, later := task.DecodeEnvelope(d.data)
 	switch {
 	case later == nil:
@@ -76,7 +80,7 @@ func (d *delivery) handle() {
 	d.env = env
 	if later == nil {
 		if err := d.agrees(); err != nil {
-			d.reject("subject", err)
+			d.reject(task.WireCode(err), err)
 			return
 		}
 	}
@@ -148,28 +152,6 @@ func (d *delivery) conclude(rec *task.Record, s *stop) {
 		return
 	}
 	s.do(d)
-}
-
-// agrees says whether the envelope is where it may be. The owner token of the subject
-// must be the envelope's user, or a login that may publish only under its own owner
-// could queue as somebody else.
-func (d *delivery) agrees() error {
-	e := d.env
-	lane := d.at.Lane
-	if lane == stream.LaneLater || d.from.stream == d.w.broker.Later() {
-		lane = e.Lane
-	}
-	switch {
-	case e.ID != d.at.ID:
-		return fmt.Errorf("the envelope's id %s is not its subject's %s", task.Quote(e.ID), task.Quote(d.at.ID))
-	case e.Queue != d.at.Queue || e.Lane != lane:
-		return fmt.Errorf("the envelope's queue and lane %s are not its subject's", task.Quote(e.Queue+"."+e.Lane))
-	case e.User.Owner() != d.at.Owner:
-		return fmt.Errorf("the envelope's user %s is not its subject's owner %s", task.Quote(e.User.String()), task.Quote(d.at.Owner))
-	case e.Lane == stream.LaneLater || e.Lane == stream.LaneSystem:
-		return fmt.Errorf("the envelope's lane %s is reserved", task.Quote(e.Lane))
-	}
-	return nil
 }
 
 // standing reads the last record of the job through the leader.
@@ -246,33 +228,6 @@ var errSettled = errors.New("consumer: the job is settled")
 func (d *delivery) giveBack(after time.Duration, what string, err error) {
 	d.w.log.Warn("a job goes back to its place", "id", d.at.ID, "queue", d.at.Queue, "step", what, "err", err, "pause", after)
 	d.back(after)
-}
-
-// reject puts bytes aside that cannot be read or that are not where they may be. They
-// never block a lane.
-func (d *delivery) reject(code string, why error) {
-	d.w.log.Warn("a message is put aside", "code", code, "err", why, "subject", task.Quote(d.subject), "seq", d.message)
-	m := &nats.Msg{Subject: d.w.broker.RejectedSubject(code), Data: d.data, Header: nats.Header{
-		"Async-Code":     {code},
-		"Async-Reason":   {task.Quote(why.Error())},
-		"Async-Subject":  {d.subject},
-		"Async-Sequence": {fmt.Sprint(d.message)},
-		"Async-Size":     {fmt.Sprint(len(d.data))},
-	}}
-	if most := int(d.w.broker.Conn().MaxPayload()) - 8<<10; len(m.Data) > most {
-		m.Data = m.Data[:most]
-	}
-	ctx, done := d.bookkeeping()
-	defer done()
-	switch _, err := d.w.broker.Publish(ctx, m); {
-	case err == nil:
-	case errors.Is(err, stream.ErrNoAnswer), ctx.Err() != nil:
-		d.giveBack(unavailablePause(d.deliveries()), "put it aside", err)
-		return
-	default:
-		d.w.log.Error("a message that cannot be read cannot be put aside either, and is dropped", "code", code, "subject", task.Quote(d.subject), "seq", d.message, "err", err)
-	}
-	d.ack()
 }
 
 // bookkeeping is a context for what must be written: it does not end with the worker's

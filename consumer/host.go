@@ -107,7 +107,9 @@ func (n *notes) send(a *attempt) {
 		return
 	}
 	b := a.d.w.broker
-	b.PublishAsync(&nats.Msg{Subject: b.Note(a.d.at.Owner, a.env.ID), Data: body}, func(_ uint64, err error) {
+	m := &nats.Msg{Subject: b.Note(a.d.at.Owner, a.env.ID), Data: body}
+	b.Sign(m, "")
+	b.PublishAsync(m, func(_ uint64, err error) {
 		if err != nil {
 			a.d.w.log.Debug("store notes", "id", a.env.ID, "err", err)
 		}
@@ -121,12 +123,8 @@ func (n *notes) send(a *attempt) {
 func (d *delivery) readNotes(id string) task.Notes {
 	ctx, cancel := context.WithTimeout(d.ctx, 3*time.Second)
 	defer cancel()
-	m, err := d.w.broker.Last(ctx, d.w.broker.Outcomes(), d.w.broker.Note(d.at.Owner, id))
-	if err != nil || m == nil {
-		return task.Notes{}
-	}
-	n, err := task.DecodeNotes(m.Data)
-	if err != nil {
+	n, err := d.w.broker.ReadNotes(ctx, d.at.Queue, d.at.Owner, id)
+	if err != nil || n == nil {
 		return task.Notes{}
 	}
 	return *n
@@ -156,6 +154,11 @@ func (a *attempt) Stage(spec task.Spec) (*task.Envelope, error) {
 	}
 	if e.Lane != task.DefaultQuota && e.Lane != task.LaneFree {
 		if _, err := a.d.w.broker.Lane(a.ctx, e.Queue, e.Lane); err != nil {
+			return nil, err
+		}
+	}
+	if keys := task.KeysOf(a.d.w.cfg.Trust); keys != nil {
+		if err := keys.MayQueue(a.d.w.cfg.Signer, e.Queue); err != nil {
 			return nil, err
 		}
 	}

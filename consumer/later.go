@@ -5,19 +5,17 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
 )
 
 // putOff moves a job into the stream of what comes later, where the server's own
 // schedule brings it back at the time named; one that has passed means at once.
 func (d *delivery) putOff(until time.Time) {
 	b := d.w.broker
-	m := b.Schedule(d.at, until, stream.JobHeader(d.env), d.data)
 	ctx, done := d.bookkeeping()
 	defer done()
-	seq, err := b.Publish(ctx, m)
+	seq, err := b.Publish(ctx, b.PutOff(d.at, until, d.env, d.data, d.origin()))
 	if err == nil {
 		err = d.withdrawIfEnded(ctx, seq)
 	}
@@ -47,8 +45,9 @@ func (d *delivery) moveDue(s stream.Standing) {
 	}
 	ctx, done := d.bookkeeping()
 	defer done()
-	m := &nats.Msg{Subject: d.w.broker.Job(d.at.Queue, d.env.Lane, d.at.Owner, d.at.ID), Data: d.data, Header: stream.JobHeader(d.env)}
-	switch _, err := d.w.broker.Publish(ctx, m); {
+	ctx, cancel := context.WithTimeout(ctx, task.MaxSkew/5)
+	defer cancel()
+	switch _, err := d.w.broker.Publish(ctx, d.w.broker.Put(d.env, d.at.Owner, d.data, d.origin())); {
 	case err == nil:
 		d.ack()
 	case errors.Is(err, stream.ErrExists):

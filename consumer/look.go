@@ -75,7 +75,7 @@ func (w *Worker) receive(p *puller, m *nats.Msg) *delivery {
 		at, ok = w.broker.ParseLater(m.Subject)
 	}
 	d := &delivery{
-		w: w, from: p, subject: m.Subject, data: m.Data, msg: m, at: at, slot: true, stored: meta.Timestamp, fence: w.broker.Fence(at.Queue, at.Owner, at.ID),
+		w: w, from: p, subject: m.Subject, header: m.Header, data: m.Data, msg: m, at: at, slot: true, stored: meta.Timestamp, fence: w.broker.Fence(at.Queue, at.Owner, at.ID),
 		created: p.created, message: meta.Sequence.Stream, number: meta.Sequence.Consumer, count: meta.NumDelivered,
 	}
 	if !ok {

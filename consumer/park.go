@@ -213,7 +213,7 @@ func (d *delivery) outcomesFor(ids []string) (map[string]*task.Record, error) {
 	}
 	ended := make(map[string]*task.Record, len(found))
 	for _, m := range found {
-		if s := d.w.broker.ReadStanding(m); s.Record != nil {
+		if s := d.w.broker.ReadStanding(m); s.Record != nil && s.Record.End != task.Cancelled {
 			ended[s.ID] = s.Record
 		}
 	}

@@ -22,7 +22,7 @@ func (d *delivery) settle(rec *task.Record) {
 	data, header := d.encode(d.env, rec)
 	d.w.window <- struct{}{}
 	d.releaseSlot()
-	m := stream.Fenced(d.w.broker.Outcome(d.at.Queue, string(rec.End), d.at.Owner, d.at.ID), d.fence, d.fenceSeq(), data)
+	m := d.w.broker.Fenced(d.w.broker.Outcome(d.at.Queue, string(rec.End), d.at.Owner, d.at.ID), d.fence, d.fenceSeq(), data)
 	for k, v := range header {
 		m.Header[k] = v
 	}
@@ -114,7 +114,7 @@ func (d *delivery) encode(env *task.Envelope, rec *task.Record) ([]byte, nats.He
 		rec.Callbacks = len(matching(env, task.Failed)) > 0
 		data = rec.Encode()
 	}
-	if env.Keep == 0 || rec.End != task.Succeeded || !task.Whole(env.ID) {
+	if env.Keep == 0 || rec.End != task.Succeeded || !task.Whole(env.ID) || d.moved() {
 		return data, nil
 	}
 	return data, nats.Header{stream.HeaderTTL: {strconv.FormatInt(int64(env.Keep.Seconds()), 10) + "s"}}
@@ -131,7 +131,7 @@ func (d *delivery) follow(ctx context.Context, env *task.Envelope, rec *task.Rec
 			d.w.log.Error("a job that was queued in a job cannot be read", "id", rec.ID, "err", err)
 			continue
 		}
-		if err := d.w.queue(ctx, e, body); err != nil {
+		if err := d.w.queue(ctx, e, body, d.origin()); err != nil {
 			return err
 		}
 	}
@@ -143,16 +143,19 @@ func (d *delivery) follow(ctx context.Context, env *task.Envelope, rec *task.Rec
 		Queue: env.Queue, Lane: stream.LaneCallbacks, User: env.User, Task: task.CallbackBatch, Mode: task.Serial,
 		Members: matching(env, rec.End), Issued: env.Issued,
 	}
-	return d.w.queue(ctx, cb, cb.Encode())
+	return d.w.queue(ctx, cb, cb.Encode(), d.origin())
 }
 
 // queue publishes a job until it is there. One that can never be published gets a
 // failed outcome of its own, so that whoever waits for it learns of it.
-func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte) error {
+//
+// Each try is signed anew: a signature is good for some minutes.
+func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte, origin string) error {
 	owner := e.User.Owner()
-	m := w.broker.JobMessage(e, owner, body)
 	for {
-		_, err := w.broker.Publish(ctx, m)
+		once, cancel := context.WithTimeout(ctx, task.MaxSkew/5)
+		_, err := w.broker.Publish(once, w.broker.JobMessage(e, owner, body, origin))
+		cancel()
 		switch {
 		case err == nil, errors.Is(err, stream.ErrExists):
 			return nil
@@ -190,7 +193,7 @@ func (w *Worker) recordUnqueued(ctx context.Context, e *task.Envelope, owner, co
 		Failure: failure, Queued: e.Issued, Ended: w.broker.Now(), Worker: w.cfg.Name,
 	}}
 	w.log.WarnContext(ctx, "a job that follows from another cannot be queued", "id", e.ID, "queue", e.Queue, "err", why)
-	_, err := w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindFailed, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), 0, rec.Encode()))
+	_, err := w.broker.Publish(ctx, w.broker.Fenced(w.broker.Outcome(e.Queue, stream.KindFailed, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), 0, rec.Encode()))
 	if errors.Is(err, stream.ErrFenced) {
 		return nil
 	}
@@ -208,7 +211,11 @@ func (d *delivery) cancelRest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c := b.ReadStanding(m).Claim; c != nil && c.Continued != nil {
+	s := b.ReadStanding(m)
+	if errors.Is(s.Wrong, task.ErrNoKeys) {
+		return s.Wrong
+	}
+	if c := s.Claim; c != nil && c.Continued != nil {
 		return d.cancelBody(ctx, c.Continued)
 	}
 	return nil
@@ -247,7 +254,7 @@ func (w *Worker) cancel(ctx context.Context, e *task.Envelope) error {
 			ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
 			End: task.Cancelled, Queued: e.Issued, Ended: w.broker.Now(), Worker: w.cfg.Name,
 		}}
-		_, err = w.broker.Publish(ctx, stream.Fenced(w.broker.Outcome(e.Queue, stream.KindCancelled, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), s.Seq, rec.Encode()))
+		_, err = w.broker.Publish(ctx, w.broker.Fenced(w.broker.Outcome(e.Queue, stream.KindCancelled, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), s.Seq, rec.Encode()))
 		if err == nil {
 			return nil
 		}

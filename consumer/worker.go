@@ -14,6 +14,7 @@ import (
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/registry"
+	"github.com/natsasync/natsasync/task"
 )
 
 // Worker runs jobs. Make it with [New]; it does nothing before Run.
@@ -47,6 +48,9 @@ type Worker struct {
 	// taking ends when Run is told to stop: nothing new is started then.
 	taking context.Context
 
+	refusals refusals
+	rejected atomic.Int64              // messages that were put aside
+	keysErr  atomic.Pointer[error]     // why nobody is believed
 	suspect  map[string]string         // what differed at the last look, by consumer; only watchLanes uses it
 	lastLook atomic.Pointer[time.Time] // when the lanes were last seen
 	lookErr  atomic.Pointer[error]
@@ -67,6 +71,7 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 	}
 	broker, err := stream.Open(ctx, js, stream.Config{
 		Namespace: cfg.Namespace, Queues: cfg.Queues, Lease: cfg.Lease, BindOnly: cfg.BindOnly, Logger: cfg.Logger,
+		Signer: cfg.Signer, Keys: task.KeysOf(cfg.Trust),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
@@ -130,7 +135,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer service()
 
 	w.log.InfoContext(ctx, "worker starts", "queues", w.cfg.Queues, "tasks", len(w.reg.Names()), "concurrency", w.cfg.Concurrency, "lease", w.broker.Lease().String())
-	w.log.InfoContext(ctx, "trusts the broker: whoever may publish to a queue may name any user")
+	w.tellTrust(ctx)
 	var renewing sync.WaitGroup
 	renew, stopRenewing := context.WithCancel(context.WithoutCancel(ctx))
 	renewing.Go(func() { w.renewLeases(renew) })
@@ -244,6 +249,9 @@ func (w *Worker) Health(ctx context.Context) error {
 	}
 	if age := time.Since(*w.lastLook.Load()); age > 3*laneLook {
 		return fmt.Errorf("consumer: the lanes were last seen %v ago", age.Round(time.Second))
+	}
+	if err := w.keysErr.Load(); err != nil {
+		return fmt.Errorf("consumer: no job is started: %w", *err)
 	}
 	if n := int(w.stuck.Load()); n >= w.cfg.Concurrency {
 		return fmt.Errorf("consumer: all %d slots are held by functions that go on although their contexts have ended (a handler must heed its context)", n)

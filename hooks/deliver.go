@@ -2,11 +2,14 @@ package hooks
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
 )
 
 const (
@@ -60,6 +63,16 @@ func (r *reader) deliver(ctx context.Context, msg jetstream.Msg, lease time.Dura
 	}
 	seq := meta.Sequence.Stream
 	s := r.b.ReadStanding(&stream.Message{Subject: msg.Subject(), Seq: seq, Time: meta.Timestamp, Header: msg.Headers(), Data: msg.Data()})
+	if errors.Is(s.Wrong, task.ErrNoKeys) {
+		r.logger.ErrorContext(ctx, "nobody is believed and no outcome is handed out: the keys cannot be read", "err", s.Wrong)
+		return msg.NakWithDelay(firstPause)
+	}
+	if s.Record != nil && s.Record.End == task.Cancelled {
+		// Whoever may cancel may have done so without looking, after the job had ended.
+		if stands, err := r.b.Standing(ctx, s.Queue, s.Owner, s.ID); err == nil && stands.Record != nil && stands.Record.End != task.Cancelled {
+			s.Record, s.Wrong = nil, fmt.Errorf("job %s had ended before it was cancelled", s.ID)
+		}
+	}
 	if s.Record == nil {
 		r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject(), "seq", seq, "err", s.Wrong)
 		return r.done(msg, seq)

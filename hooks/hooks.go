@@ -63,6 +63,10 @@ type Config struct {
 	Durable string
 	// Queue is the queue whose jobs are heard of. Defaults to all queues.
 	Queue string
+	// Trust says whose word counts for how jobs ended: with task.TrustFile or
+	// task.TrustKeys, outcomes that others signed are passed over. Defaults to
+	// task.TrustBroker, what NATS let through. Events are not signed.
+	Trust task.Trust
 	// Namespace is the first token of every subject. Defaults to "natsasync".
 	Namespace string
 	// BindOnly makes nothing on the server: the streams must be there and, for
@@ -142,7 +146,7 @@ func (s *Subscription) Stop() {
 
 func (s *Subscription) start(ctx, running context.Context, js jetstream.JetStream, h Handlers, cfg Config) error {
 	logger := cfg.logger()
-	b, err := stream.Open(ctx, js, stream.Config{Namespace: cfg.Namespace, BindOnly: cfg.BindOnly, Logger: logger})
+	b, err := stream.Open(ctx, js, stream.Config{Namespace: cfg.Namespace, BindOnly: cfg.BindOnly, Logger: logger, Keys: task.KeysOf(cfg.Trust), AnyReader: true})
 	if err != nil {
 		return fmt.Errorf("hooks: %w", err)
 	}

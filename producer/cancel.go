@@ -108,7 +108,7 @@ func (c *Client) recordCancelled(ctx context.Context, p *place, s stream.Standin
 	if s.Claim != nil {
 		r.Attempt, r.Started = s.Claim.Attempts, s.Claim.Started
 	}
-	msg := stream.Fenced(
+	msg := c.broker.Fenced(
 		c.broker.Names.Outcome(p.Queue, stream.KindCancelled, p.Owner, p.ID),
 		c.broker.Fence(p.Queue, p.Owner, p.ID), s.Seq, r.Encode(),
 	)

@@ -24,6 +24,16 @@ type Config struct {
 	// they are. With BindOnly they are looked for. Defaults to none.
 	Queues []string
 
+	// Signer signs what the client queues, cancels and tries again, so that workers which
+	// trust keys believe it. Its key must be allowed to speak for the users of the calls.
+	// Defaults to none.
+	Signer *task.Signer
+
+	// Trust says whose word counts for how jobs ended: with task.TrustFile or
+	// task.TrustKeys, outcomes that others signed are not there. Defaults to
+	// task.TrustBroker, what NATS let through.
+	Trust task.Trust
+
 	// Before is asked about every call that the client queues, alone or in a Tx, after
 	// the call was checked and before anything is sent. Its error refuses the call and is
 	// returned wrapped. It is not asked about calls queued with Within. Defaults to nil.
@@ -90,6 +100,9 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, erro
 		Lease:     cfg.Lease,
 		BindOnly:  cfg.BindOnly,
 		Logger:    cfg.Logger,
+		Signer:    cfg.Signer,
+		Keys:      task.KeysOf(cfg.Trust),
+		AnyReader: true,
 	})
 	if err != nil {
 		return nil, tell("", err)

@@ -87,19 +87,20 @@ func (c *Client) commit(ctx context.Context, all []*task.Envelope) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("producer: tx: nothing was sent: %w", context.Cause(ctx))
 	}
-	msgs := make([]*nats.Msg, len(all))
-	for i, e := range all {
-		msgs[i] = c.message(e, e.User.Owner())
-	}
 	if len(all) == 1 {
-		return c.publish(ctx, msgs[0], all[0].Queue, all[0].ID)
+		return c.publish(ctx, all[0], all[0].Encode())
 	}
-	return c.publishAll(ctx, msgs, all)
+	return c.publishAll(ctx, all)
 }
 
-// publishAll sends one atomic batch until an answer says what became of it.
-func (c *Client) publishAll(ctx context.Context, msgs []*nats.Msg, all []*task.Envelope) error {
+// publishAll sends one atomic batch, signed anew each time, until an answer says what
+// became of it.
+func (c *Client) publishAll(ctx context.Context, all []*task.Envelope) error {
+	msgs := make([]*nats.Msg, len(all))
 	for timeout := stream.RequestTimeout; ; timeout = stream.Longer(timeout) {
+		for i, e := range all {
+			msgs[i] = c.message(e, e.User.Owner())
+		}
 		_, err := c.broker.PublishBatch(ctx, msgs, timeout)
 		if err == nil {
 			return nil

@@ -66,7 +66,7 @@ func (c *Client) store(ctx context.Context, e *task.Envelope) (*handle, error) {
 		return nil, fmt.Errorf("producer: job %s: nothing was sent: %w", task.Quote(e.ID), context.Cause(ctx))
 	}
 	h := c.handleOf(e)
-	err := c.publish(ctx, c.message(e, h.owner), e.Queue, e.ID)
+	err := c.publish(ctx, e, e.Encode())
 	switch {
 	case err == nil:
 		h.queued = true
@@ -119,21 +119,28 @@ func (c *Client) admit(ctx context.Context, all ...*task.Envelope) error {
 
 // message is a job as it is published.
 func (c *Client) message(e *task.Envelope, owner string) *nats.Msg {
-	return c.broker.JobMessage(e, owner, e.Encode())
+	return c.broker.JobMessage(e, owner, e.Encode(), "")
 }
 
-// publish stores one job.
-func (c *Client) publish(ctx context.Context, msg *nats.Msg, queue, id string) error {
+// publish stores one job. What is sent for long is signed anew: workers refuse what was
+// signed long before it was stored.
+func (c *Client) publish(ctx context.Context, e *task.Envelope, body []byte) error {
+	owner := e.User.Owner()
 	for {
-		_, err := c.broker.Publish(ctx, msg)
-		if !errors.Is(err, stream.ErrNoStream) {
-			return c.answer(err, queue, id)
+		once, cancel := context.WithTimeout(ctx, task.MaxSkew/5)
+		_, err := c.broker.Publish(once, c.broker.JobMessage(e, owner, body, ""))
+		cancel()
+		switch {
+		case errors.Is(err, stream.ErrNoAnswer) && ctx.Err() == nil:
+			continue
+		case !errors.Is(err, stream.ErrNoStream):
+			return c.answer(err, e.Queue, e.ID)
 		}
-		if missing := c.checkDeclared(ctx, queue); missing != nil {
+		if missing := c.checkDeclared(ctx, e.Queue); missing != nil {
 			return missing
 		}
 		if ctx.Err() != nil {
-			return c.answer(fmt.Errorf("%w: %w", stream.ErrNoAnswer, err), queue, id)
+			return c.answer(fmt.Errorf("%w: %w", stream.ErrNoAnswer, err), e.Queue, e.ID)
 		}
 	}
 }

@@ -85,7 +85,7 @@ func (c *Client) enqueueAll(ctx context.Context, all []*task.Envelope) ([]*handl
 	for i, e := range all {
 		err := errs[i]
 		if errors.Is(err, stream.ErrNoAnswer) || errors.Is(err, stream.ErrNoStream) || errors.Is(err, stream.ErrExists) {
-			err = c.publish(ctx, c.message(e, handles[i].owner), e.Queue, e.ID)
+			err = c.publish(ctx, e, e.Encode())
 		} else if !errors.Is(err, errUnsent) {
 			err = c.answer(err, e.Queue, e.ID)
 		}

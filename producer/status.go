@@ -153,14 +153,11 @@ func derive(p *place, claim *task.Claim, waits bool) task.Status {
 }
 
 func (c *Client) addNotes(ctx context.Context, st *task.Status) error {
-	m, err := c.broker.Last(ctx, c.broker.Outcomes(), c.broker.Note(st.User.Owner(), st.ID))
+	notes, err := c.broker.ReadNotes(ctx, st.Queue, st.User.Owner(), st.ID)
 	if err != nil {
 		return tell("read the notes of job "+task.Quote(st.ID), err)
 	}
-	if m == nil {
-		return nil
-	}
-	if notes, err := task.DecodeNotes(m.Data); err == nil {
+	if notes != nil {
 		st.Progress, st.Notes = notes.Progress, notes.Values
 	}
 	return nil

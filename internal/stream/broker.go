@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/task"
 )
 
 const (
@@ -34,6 +36,12 @@ type Config struct {
 	Lease time.Duration
 	// BindOnly makes nothing: what is missing is an error that names it.
 	BindOnly bool
+	// Signer signs what is published; nil signs nothing.
+	Signer *task.Signer
+	// Keys are those whose word counts for records and jobs; nil takes NATS's word.
+	Keys *task.Keys
+	// AnyReader lets a login read from any replica that has no right to ask the leaders. Not for workers.
+	AnyReader bool
 	// Replicas of the streams when they are made. Defaults to 3 in a cluster and to 1 elsewhere.
 	Replicas int
 	// Logger defaults to none.
@@ -54,12 +62,21 @@ type Broker struct {
 	calls        *calls
 	lease        time.Duration
 	installation string
+	signer       *task.Signer
+	keys         *task.Keys
+	readers      readers
 	clock        atomic.Pointer[reading]
 	clockTold    atomic.Bool // that it is off
 
 	markMu                 sync.Mutex
 	marks                  marks // as this Broker looked last
 	jobsSeen, outcomesSeen atomic.Uint64
+}
+
+// readers are the streams whose leaders this login may not ask.
+type readers struct {
+	ok bool
+	of sync.Map
 }
 
 // Open checks the server and makes the streams and queues of cfg, or with BindOnly looks for them. Without a deadline
@@ -120,6 +137,11 @@ func newBroker(js jetstream.JetStream, cfg Config) (*Broker, error) {
 			return nil, err
 		}
 	}
+	if cfg.Keys != nil {
+		if err := cfg.Keys.Check(); err != nil {
+			return nil, err
+		}
+	}
 	logger := cfg.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -132,6 +154,9 @@ func newBroker(js jetstream.JetStream, cfg Config) (*Broker, error) {
 		logger:   logger,
 		bindOnly: cfg.BindOnly,
 		replicas: cfg.Replicas,
+		signer:   cfg.Signer,
+		keys:     cfg.Keys,
+		readers:  readers{ok: cfg.AnyReader},
 		calls:    newCalls(js.Conn()),
 	}, nil
 }

@@ -44,6 +44,12 @@ const (
 	HeaderObject          = "Async-Object"
 	HeaderUser            = "Async-User"
 	HeaderAttempt         = "Async-Attempt"
+	// Of what was put aside.
+	HeaderCode     = "Async-Code"
+	HeaderReason   = "Async-Reason"
+	HeaderSubject  = "Async-Subject"
+	HeaderSequence = "Async-Sequence"
+	HeaderSize     = "Async-Size"
 )
 
 // Fenced returns a message that is stored only if the last message under fence is seq,

@@ -22,8 +22,24 @@ type Message struct {
 
 // Last asks the leader for the last message on a filter, nil if there is none. Its answer may decide something; that of
 // LastDirect, LastEach and Range may be stale in a cluster.
+//
+// A login that may read the messages of some owners alone cannot ask the leader: permissions see subjects, and that
+// request has its filter in its body. If the Config allows it, any replica must do then.
 func (b *Broker) Last(ctx context.Context, stream, filter string) (*Message, error) {
-	return b.leaderGet(ctx, stream, map[string]any{"last_by_subj": filter})
+	if !b.bound(stream) {
+		m, err := b.leaderGet(ctx, stream, map[string]any{"last_by_subj": filter})
+		if !b.readers.ok || !errors.Is(err, nats.ErrPermissionViolation) {
+			return m, err
+		}
+		b.readers.of.Store(stream, true)
+	}
+	return b.LastDirect(ctx, stream, filter)
+}
+
+// bound says whether this login may not ask the leader of a stream.
+func (b *Broker) bound(stream string) bool {
+	_, is := b.readers.of.Load(stream)
+	return is
 }
 
 // Get asks the leader for the message of a sequence, nil if there is none.

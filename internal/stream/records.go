@@ -23,9 +23,19 @@ type Standing struct {
 	Wrong error
 }
 
-// ReadStanding reads a record; nil gives the zero Standing. One that cannot be read
-// counts for nothing and is written over at its sequence.
-func (n Names) ReadStanding(m *Message) Standing {
+// ReadStanding reads a record; nil gives the zero Standing. One that cannot be read or
+// proved counts for nothing and is written over at its sequence.
+func (b *Broker) ReadStanding(m *Message) Standing {
+	s := b.readStanding(m)
+	if s.Wrong == nil && s.Seq > 0 {
+		if s.Wrong = b.prove(m, &s); s.Wrong != nil {
+			s.Record, s.Claim = nil, nil
+		}
+	}
+	return s
+}
+
+func (n Names) readStanding(m *Message) Standing {
 	if m == nil {
 		return Standing{}
 	}
@@ -47,14 +57,26 @@ func (n Names) ReadStanding(m *Message) Standing {
 	return s
 }
 
-// Standing reads the last record of a job through the stream's leader: what decides
-// must be read so. queue and owner may be "*".
+// Standing reads what stands of a job through the stream's leader: what decides must be
+// read so. That is its last record, unless that one counts for nothing, or is a
+// cancellation by somebody who may have written it without looking. queue and owner may
+// be "*".
 func (b *Broker) Standing(ctx context.Context, queue, owner, id string) (Standing, error) {
 	m, err := b.Last(ctx, b.Outcomes(), b.Fence(queue, owner, id))
 	if err != nil {
 		return Standing{}, fmt.Errorf("read the last record of job %s: %w", quote(id), err)
 	}
-	return b.ReadStanding(m), nil
+	s := b.ReadStanding(m)
+	switch {
+	case errors.Is(s.Wrong, task.ErrNoKeys):
+		return Standing{}, s.Wrong
+	case s.Wrong == nil && (s.Record == nil || s.Record.End != task.Cancelled):
+		return s, nil
+	}
+	if s, err = b.first(ctx, s, queue, owner, id); err != nil {
+		return Standing{}, fmt.Errorf("read the records of job %s: %w", quote(id), err)
+	}
+	return s, nil
 }
 
 // ReadOutcome reads the outcome of a job through the leader and, if it is a batch, fills in
@@ -65,6 +87,22 @@ func (b *Broker) ReadOutcome(ctx context.Context, queue, owner, id string) (*tas
 		return nil, err
 	}
 	return s.Record, b.Fill(ctx, s.Subject, s.Record)
+}
+
+// ReadNotes reads the progress and the notes of a job, nil if there are none that count.
+func (b *Broker) ReadNotes(ctx context.Context, queue, owner, id string) (*task.Notes, error) {
+	m, err := b.Last(ctx, b.Outcomes(), b.Note(owner, id))
+	if err != nil || m == nil {
+		return nil, err
+	}
+	if err := b.proveNotes(m, queue); err != nil {
+		return nil, nil
+	}
+	notes, err := task.DecodeNotes(m.Data)
+	if err != nil {
+		return nil, nil
+	}
+	return notes, nil
 }
 
 // Fill makes the value of a batch's record: the outcomes of its members, in order, as
@@ -147,6 +185,13 @@ func (b *Broker) Look(fences []string, done func([]*Message, error)) {
 
 // APIPrefix is what the subjects of the JetStream API begin with, the last dot included.
 func (b *Broker) APIPrefix() string { return b.prefix }
+
+// Fenced is a record as it is published, under its job's fence and signed.
+func (b *Broker) Fenced(subject, fence string, seq uint64, data []byte) *nats.Msg {
+	m := Fenced(subject, fence, seq, data)
+	b.Sign(m, "")
+	return m
+}
 
 // JobHeader is what people with the plain nats tool see of a job; nobody decides by it.
 func JobHeader(e *task.Envelope) nats.Header {

@@ -73,7 +73,9 @@ func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Con
 	timeout := RequestTimeout
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		once, cancel := context.WithTimeout(ctx, timeout)
+		stop := b.endDenied(subject, cancel)
 		err := do(once)
+		stop()
 		cancel()
 		if err == nil || !unanswered(err) {
 			return err
@@ -87,6 +89,20 @@ func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Con
 		timeout = Longer(timeout)
 		b.logger.DebugContext(ctx, "asking again", "request", subject, "err", err)
 	}
+}
+
+// endDenied ends a request that nobody will answer, as the server has refused it.
+func (b *Broker) endDenied(subject string, end func()) (stop func() bool) {
+	var look *time.Timer
+	look = time.AfterFunc(time.Hour, func() {
+		if b.denied(subject) != nil {
+			end()
+			return
+		}
+		look.Reset(200 * time.Millisecond)
+	})
+	look.Reset(50 * time.Millisecond)
+	return look.Stop
 }
 
 // denied returns an error if the server refused this login the request: it answers only with a notice on the connection.

@@ -16,13 +16,29 @@ const (
 )
 
 // JobMessage is a job as it is published: into its lane, or into the lane later if its
-// time has not come. body is the encoded envelope.
-func (n Names) JobMessage(e *task.Envelope, owner string, body []byte) *nats.Msg {
+// time has not come. body is the encoded envelope, origin as in [Broker.Sign].
+func (b *Broker) JobMessage(e *task.Envelope, owner string, body []byte, origin string) *nats.Msg {
 	lane := e.Lane
 	if !e.NotBefore.IsZero() {
 		lane = LaneLater
 	}
-	return &nats.Msg{Subject: n.Job(e.Queue, lane, owner, e.ID), Header: JobHeader(e), Data: body}
+	m := &nats.Msg{Subject: b.Job(e.Queue, lane, owner, e.ID), Header: JobHeader(e), Data: body}
+	b.Sign(m, origin)
+	return m
+}
+
+// Put is a job whose time has come, as it is published into its lane.
+func (b *Broker) Put(e *task.Envelope, owner string, body []byte, origin string) *nats.Msg {
+	m := &nats.Msg{Subject: b.Job(e.Queue, e.Lane, owner, e.ID), Header: JobHeader(e), Data: body}
+	b.Sign(m, origin)
+	return m
+}
+
+// PutOff is a schedule that this Broker makes of a job. It is signed for the time when it fires.
+func (b *Broker) PutOff(at Subject, until time.Time, e *task.Envelope, body []byte, origin string) *nats.Msg {
+	m := b.Schedule(at, until, JobHeader(e), body)
+	b.sign(m, b.DueJob(at.Queue, at.Owner, at.ID), origin, until)
+	return m
 }
 
 // Schedule is a job in the stream Later that the server brings back at until; a time that

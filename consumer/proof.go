@@ -1,0 +1,101 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// tellTrust says at every start whose word counts.
+func (w *Worker) tellTrust(ctx context.Context) {
+	if task.KeysOf(w.cfg.Trust) == nil {
+		w.log.WarnContext(ctx, "trusts the broker: whoever may publish to a queue may name any user")
+		return
+	}
+	w.log.InfoContext(ctx, "trusts keys", "keys", w.cfg.Trust.String(), "signs", w.cfg.Signer.Public())
+}
+
+// prove checks who signed the message, before anything of it is decoded. It says whether
+// the delivery goes on; if not, it has ended.
+func (d *delivery) prove() bool {
+	if len(d.data) > task.MaxEnvelope {
+		d.reject("too_large", fmt.Errorf("%d bytes are too many (at most %d)", len(d.data), task.MaxEnvelope))
+		return false
+	}
+	proof, err := d.w.broker.ProveJob(&stream.Message{Subject: d.subject, Time: d.stored, Header: d.header, Data: d.data})
+	switch {
+	case err == nil:
+		d.proof = proof
+		d.w.keysErr.Store(nil)
+		return true
+	case errors.Is(err, task.ErrNoKeys):
+		d.w.noKeys(err)
+		d.back(unavailablePause(d.deliveries()))
+	default:
+		d.reject(task.WireCode(err), err)
+	}
+	return false
+}
+
+// noKeys says loudly, and once a second at most, that no job is started.
+func (w *Worker) noKeys(err error) {
+	w.keysErr.Store(&err)
+	if w.refusals.tell("no_keys") {
+		w.log.Error("nobody is believed and no job is started: the keys cannot be read", "err", err)
+	}
+}
+
+// origin is what the messages that follow from the job show as where they come from.
+func (d *delivery) origin() string {
+	switch {
+	case d.proof != nil:
+		return d.proof.Origin()
+	case d.w.broker.Signs():
+		return task.OriginOf(d.header[task.HeaderSignature], d.header[task.HeaderOrigin], d.subject, d.data)
+	}
+	return ""
+}
+
+// moved says whether the job may have come by the stream of what comes later: then its
+// outcome is all that tells it from a replay, for days.
+func (d *delivery) moved() bool {
+	return d.proof != nil && (d.proof.Moved() || !d.env.NotBefore.IsZero())
+}
+
+// agrees says whether the envelope is where it may be, and whether who signed it may queue
+// it. The owner token of the subject must be the envelope's user, or a login that may
+// publish only under its own owner could queue as somebody else.
+func (d *delivery) agrees() error {
+	e := d.env
+	lane, due := d.at.Lane, d.from.stream == d.w.broker.Later()
+	if lane == stream.LaneLater || due {
+		lane = e.Lane
+	}
+	if !due {
+		if name := foreignHeader(d.header); name != "" {
+			return &task.WireError{Code: "header", Message: fmt.Sprintf("header %s: a job carries none that a server sets or obeys", task.Quote(name))}
+		}
+	}
+	wrong := func(code, format string, args ...any) error {
+		return &task.WireError{Code: code, Message: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case e.ID != d.at.ID:
+		return wrong("subject", "the envelope's id %s is not its subject's %s", task.Quote(e.ID), task.Quote(d.at.ID))
+	case e.Queue != d.at.Queue || e.Lane != lane:
+		return wrong("subject", "the envelope's queue and lane %s are not its subject's", task.Quote(e.Queue+"."+e.Lane))
+	case e.User.Owner() != d.at.Owner:
+		return wrong("subject", "the envelope's user %s is not its subject's owner %s", task.Quote(e.User.String()), task.Quote(d.at.Owner))
+	case e.Lane == stream.LaneLater || e.Lane == stream.LaneSystem:
+		return wrong("subject", "the envelope's lane %s is reserved", task.Quote(e.Lane))
+	case e.Installation != d.w.broker.Installation() && (e.Installation != "" || d.proof != nil):
+		return wrong("installation", "the envelope is for the installation %s, this is %s", task.Quote(e.Installation), task.Quote(d.w.broker.Installation()))
+	}
+	if d.proof == nil {
+		return nil
+	}
+	return d.proof.Job(e)
+}

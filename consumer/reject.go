@@ -1,0 +1,126 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+const (
+	// refusalLine is how often a line about refusals of one code is logged, at most.
+	refusalLine = time.Second
+	// maxHeaders bounds the headers of a refused message that are kept.
+	maxHeaders = 8 << 10
+)
+
+// refusals counts what was refused since the last line about it.
+type refusals struct {
+	mu    sync.Mutex
+	codes map[string]*refusal
+}
+
+type refusal struct {
+	told  time.Time
+	quiet int
+}
+
+// tell says whether a line is due.
+func (r *refusals) tell(code string) bool {
+	due, _ := r.count(code)
+	return due
+}
+
+// count says whether a line is due, and how many refusals had none since the last.
+func (r *refusals) count(code string) (due bool, quiet int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.codes == nil {
+		r.codes = make(map[string]*refusal)
+	}
+	one := r.codes[code]
+	if one == nil {
+		one = &refusal{}
+		r.codes[code] = one
+	}
+	if now := time.Now(); one.told.IsZero() || now.Sub(one.told) >= refusalLine {
+		quiet = one.quiet
+		*one = refusal{told: now}
+		return true, quiet
+	}
+	one.quiet++
+	return false, 0
+}
+
+// reject puts bytes aside that cannot be read or proved, or that are not where they may
+// be. They never block a lane.
+func (d *delivery) reject(code string, why error) {
+	if due, quiet := d.w.refusals.count(code); due {
+		d.w.log.Warn("a message is put aside", "code", code, "err", why, "subject", task.Quote(d.subject), "seq", d.message, "more", quiet)
+	}
+	d.w.rejected.Add(1)
+	d.releaseSlot()
+	m := &nats.Msg{Subject: d.w.broker.RejectedSubject(code), Data: d.data, Header: nats.Header{
+		stream.HeaderCode:     {code},
+		stream.HeaderReason:   {task.Quote(why.Error())},
+		stream.HeaderSubject:  {d.subject},
+		stream.HeaderSequence: {fmt.Sprint(d.message)},
+		stream.HeaderSize:     {fmt.Sprint(len(d.data))},
+	}}
+	keepHeaders(m.Header, d.header)
+	if most := int(d.w.broker.Conn().MaxPayload()) - 2*maxHeaders; len(m.Data) > most {
+		m.Data = m.Data[:most]
+	}
+	ctx, done := d.bookkeeping()
+	defer done()
+	switch _, err := d.w.broker.Publish(ctx, m); {
+	case err == nil:
+	case errors.Is(err, stream.ErrNoAnswer), ctx.Err() != nil:
+		d.giveBack(unavailablePause(d.deliveries()), "put it aside", err)
+		return
+	default:
+		d.w.log.Error("a message that cannot be read cannot be put aside either, and is dropped", "code", code, "subject", task.Quote(d.subject), "seq", d.message, "err", err)
+	}
+	d.ack()
+}
+
+// keepHeaders adds what the message itself said, as far as there is room: whoever queues it
+// again needs the signature.
+func keepHeaders(into, from nats.Header) {
+	size := 0
+	for name, values := range from {
+		if !strings.HasPrefix(name, "Async-") || len(into[name]) > 0 {
+			continue
+		}
+		for _, v := range values {
+			size += len(name) + len(v) + 4
+		}
+		if size > maxHeaders {
+			return
+		}
+		into[name] = values
+	}
+}
+
+// foreignHeader returns the name of a header that only a server sets or that would have it
+// do something, "" if there is none: a job that carries one is not as its producer made it.
+func foreignHeader(h nats.Header) string {
+	for name := range h {
+		rest, ok := strings.CutPrefix(name, "Nats-")
+		switch {
+		case !ok && name == "KV-Operation":
+			return name
+		case !ok, rest == "Msg-Id", rest == "Required-Api-Level",
+			strings.HasPrefix(rest, "Expected-"), strings.HasPrefix(rest, "Batch-"), strings.HasPrefix(rest, "Trace-"):
+		default:
+			return name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,220 @@
+package task
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nkeys"
+)
+
+// Key says what the holder of a private key may do. A producer's key speaks for users; a
+// worker's key works queues. One key may do both, and must do one.
+type Key struct {
+	// Public is the public nkey: what [Signer.Public] returns.
+	Public string `json:"key"`
+	// Name is for people and logs. Defaults to the first characters of Public.
+	Name string `json:"name,omitempty"`
+
+	// Users, Realms, Anonymous and Anyone say for whom a producer's key may queue and
+	// cancel: single users, all users of a realm, the anonymous user, or everybody.
+	Users     []User   `json:"users,omitempty"`
+	Realms    []string `json:"realms,omitempty"`
+	Anonymous bool     `json:"anonymous,omitempty"`
+	Anyone    bool     `json:"anyone,omitempty"`
+	// Queues are those into which a producer's key may queue. Defaults to all.
+	Queues []string `json:"queues,omitempty"`
+
+	// Works are the queues of a worker's key: it may record outcomes in them, and queue
+	// what follows from jobs into them. ["*"] is all.
+	Works []string `json:"works,omitempty"`
+	// Into are further queues that the jobs of a worker's key may queue into.
+	Into []string `json:"into,omitempty"`
+
+	// Retired ends the key: what it signs later counts for nothing, what it signed before
+	// stays good. Defaults to never.
+	Retired time.Time `json:"retired,omitzero"`
+}
+
+// anyQueue in a list of queues is all of them.
+const anyQueue = "*"
+
+func (k *Key) check() error {
+	if k.Public == "" {
+		return errors.New(`key "": it must not be empty (make one with "natsasync auth key")`)
+	}
+	if strings.HasPrefix(k.Public, "S") {
+		return errors.New("key: this is a private seed (put its public key here, which begins with another letter, and keep the seed to yourself)")
+	}
+	if !nkeys.IsValidPublicKey(k.Public) {
+		return fmt.Errorf("key %s: this is no public nkey (make one with \"natsasync auth key\")", Quote(k.Public))
+	}
+	for _, u := range k.Users {
+		if err := u.check(); err != nil {
+			return fmt.Errorf("key %s: %w", k.label(), err)
+		}
+		if u.Anonymous() {
+			return fmt.Errorf("key %s: users: the anonymous user has no ID (set anonymous)", k.label())
+		}
+	}
+	if slices.Contains(k.Realms, "") {
+		return fmt.Errorf(`key %s: realm "": it must not be empty (name single users without a realm)`, k.label())
+	}
+	for _, list := range [...][]string{k.Queues, k.Works, k.Into} {
+		for _, q := range list {
+			if q == anyQueue {
+				continue
+			}
+			if err := CheckToken("queue", q); err != nil {
+				return fmt.Errorf("key %s: %w", k.label(), err)
+			}
+		}
+	}
+	if len(k.Into) > 0 && len(k.Works) == 0 {
+		return fmt.Errorf("key %s: into: only a worker's key has it (set works)", k.label())
+	}
+	if !k.speaks() && len(k.Works) == 0 {
+		return fmt.Errorf("key %s: it may do nothing (set users, realms, anonymous or anyone for a producer, works for a worker)", k.label())
+	}
+	return nil
+}
+
+func (k *Key) speaks() bool {
+	return k.Anyone || k.Anonymous || len(k.Users) > 0 || len(k.Realms) > 0
+}
+
+// label is how logs and errors name the key.
+func (k *Key) label() string {
+	if k.Name != "" {
+		return Quote(k.Name)
+	}
+	return k.Public[:min(len(k.Public), 9)] + "…"
+}
+
+func (k *Key) speaksFor(u User) bool {
+	if u.Anonymous() {
+		return k.Anonymous || k.Anyone
+	}
+	return k.Anyone || u.Realm != "" && slices.Contains(k.Realms, u.Realm) || slices.Contains(k.Users, u)
+}
+
+func holds(queues []string, queue string) bool {
+	return slices.Contains(queues, queue) || slices.Contains(queues, anyQueue)
+}
+
+// Keys are the keys that a worker, a waiter or a handler takes the word of. They are safe
+// for concurrent use and may be shared.
+type Keys struct {
+	path string // "" for keys that do not change
+
+	mu      sync.Mutex
+	set     keyset
+	err     error // why there are none
+	checked time.Time
+	stamp   stamp
+}
+
+type keyset map[string]*trustedKey
+
+type trustedKey struct {
+	Key
+	key ed25519.PublicKey
+}
+
+// TrustKeys takes the word of these keys, each for what it may do. What is wrong with them
+// surfaces where they are used, in New.
+func TrustKeys(keys ...Key) *Keys {
+	set, err := newKeyset(keys)
+	return &Keys{set: set, err: err}
+}
+
+func newKeyset(keys []Key) (keyset, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("task: trust: there are no keys (nobody could queue anything)")
+	}
+	set := make(keyset, len(keys))
+	for i := range keys {
+		k := keys[i]
+		if err := k.check(); err != nil {
+			return nil, fmt.Errorf("task: trust: %w", err)
+		}
+		if set[k.Public] != nil {
+			return nil, fmt.Errorf("task: trust: key %s: it is there twice (join the two)", k.label())
+		}
+		_, raw, err := decodePublic(k.Public)
+		if err != nil {
+			return nil, fmt.Errorf("task: trust: key %s: %w", k.label(), err)
+		}
+		set[k.Public] = &trustedKey{k, raw}
+	}
+	return set, nil
+}
+
+func decodePublic(public string) (nkeys.PrefixByte, ed25519.PublicKey, error) {
+	kind := nkeys.Prefix(public)
+	raw, err := nkeys.Decode(kind, []byte(public))
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(raw) != ed25519.PublicKeySize {
+		return 0, nil, fmt.Errorf("it has %d bytes, not %d", len(raw), ed25519.PublicKeySize)
+	}
+	return kind, ed25519.PublicKey(raw), nil
+}
+
+func (k *Keys) trusted() *Keys { return k }
+
+// String says where the keys are from.
+func (k *Keys) String() string {
+	if k.path != "" {
+		return "the keys of " + k.path
+	}
+	return fmt.Sprintf("%d keys", len(k.set))
+}
+
+// Check says what is wrong with the keys, nil if they can be used.
+func (k *Keys) Check() error {
+	_, err := k.current()
+	return err
+}
+
+// CheckWorker says whether the key of a worker is among them and may work its queues. For
+// workers: one that could not prove its own records would run jobs for ever.
+func (k *Keys) CheckWorker(s *Signer, queues []string) error {
+	set, err := k.current()
+	if err != nil {
+		return err
+	}
+	own := set[s.public]
+	if own == nil {
+		return fmt.Errorf("key %s: it is not among the keys that are trusted, so nobody would believe what this worker records (add it to them, with works %q)", s.public, queues)
+	}
+	for _, q := range queues {
+		if !holds(own.Works, q) {
+			return fmt.Errorf("key %s: it may not work queue %s (add that to its works)", own.label(), Quote(q))
+		}
+	}
+	if !own.Retired.IsZero() {
+		if now := time.Now(); now.After(own.Retired) {
+			return fmt.Errorf("key %s: it was retired on %s (give the worker another)", own.label(), own.Retired.Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// MayQueue says whether jobs that a worker of this key runs may queue into a queue. For
+// workers.
+func (k *Keys) MayQueue(s *Signer, queue string) error {
+	set, err := k.current()
+	if err != nil {
+		return err
+	}
+	if own := set[s.public]; own == nil || !holds(own.Works, queue) && !holds(own.Into, queue) {
+		return fmt.Errorf("queue %s: the key of this worker may not queue into it (add the queue to its key's \"into\")", Quote(queue))
+	}
+	return nil
+}
