@@ -32,6 +32,7 @@ type tortureCmd struct {
 	Workers   int           `default:"5" help:"Worker processes (${default})."`
 	Producers int           `default:"2" help:"Producer processes (${default})."`
 	Lease     time.Duration `default:"2s" help:"Lease of the namespace (${default})."`
+	Signed    bool          `help:"Sign all that is sent, and believe keys alone."`
 	KeepDir   bool          `help:"Keep the folder with histories, logs and streams, and say where it is."`
 }
 
@@ -73,7 +74,7 @@ func (c tortureCmd) Run(ctx context.Context, e *environment) error {
 	e.remark("seed %d, in %s", c.Seed, dir)
 	r, err := torture.Run(ctx, torture.Options{
 		Program: program, Child: "torture-child", Node: "torture-node", Nodes: c.Cluster, For: c.For, Seed: c.Seed, Faults: c.Faults, Workers: c.Workers,
-		Producers: c.Producers, Lease: c.Lease, Dir: dir, Say: e.remark,
+		Producers: c.Producers, Lease: c.Lease, Signed: c.Signed, Dir: dir, Say: e.remark,
 	})
 	switch {
 	case c.KeepDir, err != nil, !r.Held():

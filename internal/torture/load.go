@@ -50,7 +50,9 @@ var (
 	after     = task.Define[task.Outcome, task.None]("torture.after")
 )
 
-var users = []task.User{{Realm: "/site/users", ID: "alice"}, {Realm: "/site/users", ID: "bob"}, {Realm: "/site/users", ID: "carol"}}
+const realm = "/site/users"
+
+var users = []task.User{{Realm: realm, ID: "alice"}, {Realm: realm, ID: "bob"}, {Realm: realm, ID: "carol"}}
 
 // rights let everybody do everything but what is forbidden.
 type rights struct{}

@@ -38,6 +38,7 @@ type Role struct {
 	Seed      uint64
 	Pace      time.Duration // of a producer, between two calls
 	Clock     uint64        // seed of how far its clock is off, 0 for a right one
+	Signed    bool          // it signs, and believes keys alone
 }
 
 // keepWrongTime sets the clock of this process off, and anew whenever it is told to.
@@ -102,8 +103,12 @@ func (r Role) work(ctx context.Context, js jetstream.JetStream, log *history.Log
 		return fmt.Errorf("open the log: %w", err)
 	}
 	defer func() { _ = text.Close() }()
+	trust, signer, err := r.trust()
+	if err != nil {
+		return err
+	}
 	w, err := consumer.New(opening, js, functions(log), consumer.Config{
-		Queues: allQueues(r.Producers), Concurrency: 8, Trust: task.TrustBroker, Name: r.Name, ShutdownTimeout: time.Second,
+		Queues: allQueues(r.Producers), Concurrency: 8, Trust: trust, Signer: signer, Name: r.Name, ShutdownTimeout: time.Second,
 		Logger: slog.New(listener{slog.NewTextHandler(text, nil), log}),
 	})
 	if err != nil {
@@ -168,7 +173,11 @@ const answerWithin = 2 * time.Second
 func (r Role) produce(ctx context.Context, js jetstream.JetStream, log *history.Log) error {
 	opening, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	c, err := producer.New(opening, js, producer.Config{BindOnly: true, MaxPending: maxPending, Logger: slog.New(slog.DiscardHandler)})
+	trust, signer, err := r.trust()
+	if err != nil {
+		return err
+	}
+	c, err := producer.New(opening, js, producer.Config{BindOnly: true, Trust: trust, Signer: signer, MaxPending: maxPending, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

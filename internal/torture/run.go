@@ -22,6 +22,7 @@ import (
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/internal/torture/check"
 	"github.com/natsasync/natsasync/internal/torture/history"
+	"github.com/natsasync/natsasync/task"
 )
 
 // Options of a run. Program, Child and Node are how to start this program as a process of the run: with Child and a
@@ -36,7 +37,9 @@ type Options struct {
 	Workers   int
 	Producers int
 	Lease     time.Duration
-	Dir       string // where histories, logs and the store go; it must exist
+	// Signed has producers and workers sign all that they send, and believe keys alone.
+	Signed bool
+	Dir    string // where histories, logs and the store go; it must exist
 	// Say is told what happens, a line at a time.
 	Say func(format string, args ...any)
 }
@@ -75,7 +78,7 @@ func (w *worker) start(h *harness) error {
 	h.hired++
 	name := "worker-" + strconv.Itoa(h.hired)
 	h.mu.Unlock()
-	c, err := h.play(Role{Part: "worker", Name: name, URL: w.wire.url(), Dir: h.dir, Producers: h.opts.Producers, Clock: h.clock()})
+	c, err := h.play(Role{Part: "worker", Name: name, URL: w.wire.url(), Dir: h.dir, Producers: h.opts.Producers, Clock: h.clock(), Signed: h.opts.Signed})
 	w.child, w.running = c, running{path: history.Path(h.dir, name)}
 	return err
 }
@@ -92,7 +95,7 @@ func (s *source) start(h *harness) error {
 	var err error
 	s.child, err = h.play(Role{
 		Part: "producer", Name: fmt.Sprintf("producer-%d", s.number), URL: s.wire.url(), Dir: h.dir,
-		Number: s.number, Producers: h.opts.Producers, Seed: h.opts.Seed, Clock: h.clock(), Pace: time.Duration(h.opts.Producers) * 40 * time.Millisecond,
+		Number: s.number, Producers: h.opts.Producers, Seed: h.opts.Seed, Clock: h.clock(), Signed: h.opts.Signed, Pace: time.Duration(h.opts.Producers) * 40 * time.Millisecond,
 	})
 	return err
 }
@@ -196,7 +199,14 @@ func (h *harness) open(ctx context.Context) error {
 	if err := h.await(opening); err != nil {
 		return err
 	}
-	h.broker, err = stream.Open(opening, h.js, stream.Config{Queues: append(allQueues(h.opts.Producers), "default"), Lease: h.opts.Lease, Replicas: min(h.opts.Nodes, 3)})
+	var keys *task.Keys
+	if h.opts.Signed {
+		if err := writeKeys(h.dir); err != nil {
+			return err
+		}
+		keys = task.TrustFile(filepath.Join(h.dir, keyFile))
+	}
+	h.broker, err = stream.Open(opening, h.js, stream.Config{Keys: keys, Queues: append(allQueues(h.opts.Producers), "default"), Lease: h.opts.Lease, Replicas: min(h.opts.Nodes, 3)})
 	if err != nil {
 		return err
 	}
