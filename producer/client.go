@@ -56,6 +56,15 @@ type Config struct {
 	// may not make streams. Defaults to false.
 	BindOnly bool
 
+	// Installation is that of the streams, as "natsasync auth setup" and "natsasync init"
+	// print it, for a login that has the right to publish jobs and no other: then New looks
+	// at nothing on the server. It needs BindOnly. Defaults to what the streams say.
+	Installation string
+
+	// Owner is the one user whose jobs this login may see, if NATS bounds it to their
+	// subjects: then a job is looked for by its ID among theirs. Defaults to all users.
+	Owner task.User
+
 	// Logger gets what is worth knowing and no error of a call tells. Defaults to zerolog
 	// on stderr at info.
 	Logger *slog.Logger
@@ -78,6 +87,9 @@ type Client struct {
 func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, error) {
 	if js == nil {
 		return nil, errors.New("producer: jetstream: it is nil (make one with jetstream.New)")
+	}
+	if cfg.Installation != "" && (!cfg.BindOnly || len(cfg.Queues) > 0) {
+		return nil, fmt.Errorf("producer: installation %s: who gives it looks at nothing and makes nothing (set BindOnly, and leave Queues out)", task.Quote(cfg.Installation))
 	}
 	if cfg.MaxPending < 0 {
 		return nil, fmt.Errorf("producer: max pending %q: it must not be negative (0 is no limit)", strconv.Itoa(cfg.MaxPending))
@@ -103,6 +115,8 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, erro
 		Signer:    cfg.Signer,
 		Keys:      task.KeysOf(cfg.Trust),
 		AnyReader: true,
+
+		Installation: cfg.Installation,
 	})
 	if err != nil {
 		return nil, tell("", err)

@@ -14,7 +14,15 @@ type Job[Out any] struct{ h *handle }
 // and whether the ID can be one, is told by what is asked of it. If several users or
 // queues have a job of that ID, it is the one that was stored last.
 func Find[Out any](c *Client, id string) *Job[Out] {
-	return &Job[Out]{&handle{client: c, id: id, queue: "*", owner: "*"}}
+	return &Job[Out]{&handle{client: c, id: id, queue: "*", owner: c.anyOwner()}}
+}
+
+// anyOwner is "*", or the one owner whose jobs this client may see.
+func (c *Client) anyOwner() string {
+	if c.cfg.Owner.Anonymous() {
+		return "*"
+	}
+	return c.cfg.Owner.Owner()
 }
 
 // ID returns the job's ID. It is there before the job is queued.

@@ -43,12 +43,12 @@ func (c *Client) failed(ctx context.Context, id string) (*task.Envelope, error) 
 	if !task.Whole(id) {
 		return nil, fmt.Errorf("producer: job %s: only whole jobs can be tried again (retry %s)", task.Quote(id), task.Quote(task.RootID(id)))
 	}
-	s, err := c.broker.Standing(ctx, "*", "*", id)
+	s, err := c.broker.Standing(ctx, "*", c.anyOwner(), id)
 	if err != nil {
 		return nil, tell("retry", err)
 	}
 	if s.Record == nil {
-		st, err := c.statusOf(ctx, "*", "*", id)
+		st, err := c.statusOf(ctx, "*", c.anyOwner(), id)
 		if err != nil {
 			return nil, err
 		}

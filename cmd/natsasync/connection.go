@@ -33,6 +33,8 @@ type connection struct {
 	InboxPrefix    string        `placeholder:"SUBJECT" help:"Prefix of inboxes."`
 	ConnectionName string        `placeholder:"NAME" help:"Name of the connection; defaults to natsasync and the command."`
 	Trace          bool          `help:"Log on stderr: debug lines and the JetStream client's requests."`
+	Sign           string        `env:"NATSASYNC_SIGN" placeholder:"FILE" help:"Seed or creds file to sign with what is queued and cancelled (${env})."`
+	TrustFile      string        `name:"trust" env:"NATSASYNC_TRUST" placeholder:"FILE" help:"Keys whose word counts for how jobs ended; without it NATS's word does (${env})."`
 	Namespace      string        `env:"NATSASYNC_NAMESPACE" default:"natsasync" help:"First token of every subject (${env}, ${default})."`
 }
 

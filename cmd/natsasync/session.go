@@ -12,6 +12,7 @@ import (
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/task"
 )
 
 // session is a connection, and what commands make of it.
@@ -37,7 +38,13 @@ func (s *session) brief(ctx context.Context) (context.Context, context.CancelFun
 func (s *session) client(ctx context.Context) (*producer.Client, error) {
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
-	c, err := producer.New(ctx, s.js, producer.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+	signer, err := s.connection.signer()
+	if err != nil {
+		return nil, err
+	}
+	c, err := producer.New(ctx, s.js, producer.Config{
+		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Signer: signer, Trust: s.connection.trust(),
+	})
 	return c, s.explain(err)
 }
 
@@ -45,7 +52,9 @@ func (s *session) client(ctx context.Context) (*producer.Client, error) {
 func (s *session) broker(ctx context.Context) (*stream.Broker, error) {
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
-	b, err := stream.Open(ctx, s.js, stream.Config{Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger()})
+	b, err := stream.Open(ctx, s.js, stream.Config{
+		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Keys: task.KeysOf(s.connection.trust()),
+	})
 	return b, s.explain(err)
 }
 

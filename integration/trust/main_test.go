@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -275,14 +273,4 @@ func succeeds[Out any](s *site, job *producer.Job[Out]) Out {
 		s.t.Fatalf("job %s: %v", job.ID(), err)
 	}
 	return out
-}
-
-// write makes a file that only its owner may read.
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -10,8 +11,6 @@ import (
 	"github.com/natsasync/natsasync/hooks"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
-
-	"context"
 )
 
 // Everything that the system can do with a job, it can do where only signatures count.

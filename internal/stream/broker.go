@@ -42,6 +42,8 @@ type Config struct {
 	Keys *task.Keys
 	// AnyReader lets a login read from any replica that has no right to ask the leaders. Not for workers.
 	AnyReader bool
+	// Installation is that of the streams, for a login that may not look at them: then Open looks at nothing.
+	Installation string
 	// Replicas of the streams when they are made. Defaults to 3 in a cluster and to 1 elsewhere.
 	Replicas int
 	// Logger defaults to none.
@@ -88,6 +90,10 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Broker, err
 	}
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
+	if cfg.Installation != "" {
+		b.installation = cfg.Installation
+		return b, b.checkConnection(ctx)
+	}
 	if err := b.checkServer(ctx); err != nil {
 		return nil, err
 	}
@@ -179,13 +185,20 @@ func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFun
 }
 
 func (b *Broker) checkServer(ctx context.Context) error {
+	if err := b.checkConnection(ctx); err != nil {
+		return err
+	}
+	return b.checkJetStream(ctx)
+}
+
+func (b *Broker) checkConnection(ctx context.Context) error {
 	if err := awaitConnection(ctx, b.nc); err != nil {
 		return err
 	}
 	if version := b.nc.ConnectedServerVersion(); !recentEnough(version) {
 		return fmt.Errorf("stream: server version %s: too old (natsasync needs nats-server 2.14 or later)", quote(version))
 	}
-	return b.checkJetStream(ctx)
+	return nil
 }
 
 func awaitConnection(ctx context.Context, nc *nats.Conn) error {

@@ -137,6 +137,12 @@ func (n Names) LanesEvent(queue string) string { return n.event + queue + ".lane
 // RejectedSubject returns the subject of rejected bytes with a code.
 func (n Names) RejectedSubject(code string) string { return n.reject + code }
 
+// Gateway returns the subject on which a gateway takes calls.
+func (n Names) Gateway() string { return n.namespace + ".gateway.queue" }
+
+// Marks returns the subjects of the two messages that say how far the streams have been.
+func (n Names) Marks() []string { return []string{n.note + "mark", n.later + "mark"} }
+
 // streamOf returns the stream that takes a subject, "" for none.
 func (n Names) streamOf(subject string) string {
 	for prefix, stream := range map[string]string{

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/natsasync/natsasync/internal/access"
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+type authSetupCmd struct {
+	Dir       string   `arg:"" help:"Folder for what is made: keys, creds, and the server's configuration. It is made, and must be empty."`
+	Jwt       bool     `help:"Make JWTs: an operator, accounts, and creds files. Otherwise accounts and nkeys for a configuration file."`
+	Worker    []string `sep:"none" placeholder:"NAME=QUEUE,…" help:"A worker of these queues. May be given again, as all that follow."`
+	Into      []string `sep:"none" placeholder:"NAME=QUEUE,…" help:"Queues that the jobs of a worker may queue into beside its own."`
+	Quota     []string `sep:"none" placeholder:"NAME=QUOTA,…" help:"Quotas of a worker's queues beside \"default\"."`
+	Producer  []string `sep:"none" placeholder:"NAME[=REALM:ID]" help:"A login that queues jobs: for one user, or for all of --realm."`
+	Realm     []string `sep:"none" placeholder:"REALM" help:"Realms whose users the producers without a user may speak for."`
+	Waiter    []string `sep:"none" placeholder:"NAME[=REALM:ID]" help:"A login that waits for jobs: of one user, or of all."`
+	Canceller []string `sep:"none" placeholder:"NAME[=REALM:ID]" help:"A login that cancels jobs: of one user, or of all of --realm."`
+	Watcher   []string `sep:"none" placeholder:"NAME" help:"A login that sees everything and changes nothing."`
+	Handler   []string `sep:"none" placeholder:"NAME" help:"A login that handles all outcomes under the durable name NAME."`
+	Operator  []string `sep:"none" placeholder:"NAME" help:"A login that watches, cancels, pauses and purges."`
+	Gateway   []string `sep:"none" placeholder:"NAME" help:"The login of natsasync gateway."`
+}
+
+// actor is a login that is being put together.
+type actor struct {
+	login access.Login
+	key   task.Key
+	seed  []byte
+}
+
+// Run makes everything in memory first: nothing half-done is left.
+func (c authSetupCmd) Run(_ context.Context, e *environment) error {
+	names, err := stream.NewNames(e.connection.Namespace)
+	if err != nil {
+		return err
+	}
+	actors, err := c.actors(names)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := makeEmpty(c.Dir); err != nil {
+		return err
+	}
+	var logins []access.Login
+	var keys []task.Key
+	seeds := make(map[string][]byte)
+	for _, name := range slices.Sorted(maps.Keys(actors)) {
+		a := actors[name]
+		if a.key.Public, a.seed, err = makeKey(filepath.Join(c.Dir, name+".nk")); err != nil {
+			return err
+		}
+		a.login.Public = a.key.Public
+		seeds[name] = a.seed
+		logins = append(logins, a.login)
+		if task.TrustKeys(a.key).Check() == nil {
+			keys = append(keys, a.key)
+		}
+	}
+	setup := access.NewSetup(logins...)
+	config := setup.Config()
+	if c.Jwt {
+		tokens, err := setup.Tokens(seeds)
+		if err != nil {
+			return err
+		}
+		config = tokens.Config
+		for name, text := range tokens.Creds {
+			if err := writePrivate(filepath.Join(c.Dir, name+".creds"), text); err != nil {
+				return err
+			}
+		}
+		for name, seed := range tokens.Seeds {
+			if err := writePrivate(filepath.Join(c.Dir, name+".account.nk"), append(seed, '\n')); err != nil {
+				return err
+			}
+		}
+	}
+	if err := writePublic(filepath.Join(c.Dir, "accounts.conf"), []byte(config)); err != nil {
+		return err
+	}
+	if len(keys) > 0 {
+		text, err := json.MarshalIndent(map[string]any{"keys": keys}, "", "  ")
+		if err != nil {
+			return fmt.Errorf("encode the keys: %w", err)
+		}
+		if err := writePublic(filepath.Join(c.Dir, "keys.json"), append(text, '\n')); err != nil {
+			return err
+		}
+	}
+	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys}, func() error { return c.tell(e, logins, len(keys) > 0) })
+}
+
+// tell says what was made and what to do with it.
+func (c authSetupCmd) tell(e *environment, logins []access.Login, keys bool) error {
+	file, flag := ".nk", "--nkey"
+	if c.Jwt {
+		file, flag = ".creds", "--creds"
+	}
+	lines := []string{
+		fmt.Sprintf("%s  put this line into the server's configuration: include %q", filepath.Join(c.Dir, "accounts.conf"), "./accounts.conf"),
+	}
+	if keys {
+		lines = append(lines, fmt.Sprintf("%s  whose word counts: task.TrustFile, or --trust", filepath.Join(c.Dir, "keys.json")))
+	}
+	for _, l := range logins {
+		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s; it signs too: task.SignerFromFile, or --sign", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name))
+	}
+	lines = append(lines, fmt.Sprintf("then, once: natsasync init %s %s --inbox-prefix _INBOX_admin", flag, filepath.Join(c.Dir, "admin"+file)))
+	return e.say("%s", strings.Join(lines, "\n"))
+}
+
+func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
+	actors := map[string]*actor{}
+	into, quotas, err := c.lists()
+	if err != nil {
+		return nil, err
+	}
+	add := func(flag string, role access.Role, text string, bound bool) error {
+		name, value, given := strings.Cut(text, "=")
+		if err := task.CheckToken(flag, name); err != nil {
+			return err
+		}
+		if name == "admin" && role != access.Admin {
+			return fmt.Errorf("%s %q: the name is that of the login that may do everything (choose another)", flag, name)
+		}
+		a := actors[name]
+		if a == nil {
+			a = &actor{login: access.Login{Name: name, Inside: role.Inside()}, key: task.Key{Name: name}}
+			actors[name] = a
+		}
+		if a.login.Inside != role.Inside() {
+			return fmt.Errorf("%s %q: a worker is in the account of the streams and nobody else is (give it a login of its own)", flag, name)
+		}
+		scope := access.Scope{Names: names, Inbox: "_INBOX_" + name}
+		switch {
+		case role == access.Worker:
+			if scope.Queues, err = splitQueues(flag, value); err != nil {
+				return err
+			}
+			scope.Into, scope.Quotas = into[name], quotas[name]
+			a.key.Works, a.key.Into = scope.Queues, scope.Into
+		case role == access.Handler:
+			scope.Durable = name
+		case given && !bound:
+			return fmt.Errorf("%s %s: it takes a name alone", flag, task.Quote(text))
+		case given:
+			user, err := parseUser(value)
+			if err != nil {
+				return fmt.Errorf("%s %s: it is NAME or NAME=REALM:ID", flag, task.Quote(text))
+			}
+			scope.Owner = user.Owner()
+			if role != access.Waiter && !slices.Contains(a.key.Users, user) {
+				a.key.Users = append(a.key.Users, user)
+			}
+		case role == access.Producer, role == access.Canceller, role == access.Gateway:
+			if len(c.Realm) == 0 {
+				return fmt.Errorf("%s %q: for whom? (give %s=REALM:ID for one user, or --realm)", flag, name, name)
+			}
+			a.key.Realms = c.Realm
+		case role == access.Operator:
+			a.key.Anyone = true
+		}
+		if err := scope.Check(role); err != nil {
+			return fmt.Errorf("%s %s: %w", flag, task.Quote(text), err)
+		}
+		a.login.Rights.Add(access.Of(role, scope))
+		return nil
+	}
+	for _, given := range []struct {
+		flag  string
+		role  access.Role
+		texts []string
+		bound bool
+	}{
+		{"admin", access.Admin, []string{"admin"}, false},
+		{"--worker", access.Worker, c.Worker, false},
+		{"--producer", access.Producer, c.Producer, true},
+		{"--waiter", access.Waiter, c.Waiter, true},
+		{"--canceller", access.Canceller, c.Canceller, true},
+		{"--watcher", access.Watcher, c.Watcher, false},
+		{"--handler", access.Handler, c.Handler, false},
+		{"--operator", access.Operator, c.Operator, false},
+		{"--gateway", access.Gateway, c.Gateway, false},
+	} {
+		for _, text := range given.texts {
+			if err := add(given.flag, given.role, text, given.bound); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(actors) == 1 {
+		return nil, errors.New("auth setup: there are no logins (give --worker, --producer and so on)")
+	}
+	for _, list := range []map[string][]string{into, quotas} {
+		for name := range list {
+			if a := actors[name]; a == nil || len(a.key.Works) == 0 {
+				return nil, fmt.Errorf("--into and --quota of %q: there is no worker of that name", name)
+			}
+		}
+	}
+	return actors, nil
+}
+
+func (c authSetupCmd) lists() (into, quotas map[string][]string, err error) {
+	into, quotas = map[string][]string{}, map[string][]string{}
+	for _, l := range []struct {
+		flag  string
+		texts []string
+		to    map[string][]string
+	}{{"--into", c.Into, into}, {"--quota", c.Quota, quotas}} {
+		for _, text := range l.texts {
+			name, value, _ := strings.Cut(text, "=")
+			list, err := splitQueues(l.flag, value)
+			if err != nil {
+				return nil, nil, err
+			}
+			l.to[name] = append(l.to[name], list...)
+		}
+	}
+	return into, quotas, nil
+}
+
+func splitQueues(flag, text string) ([]string, error) {
+	list := strings.Split(text, ",")
+	for _, name := range list {
+		if err := task.CheckToken("name", name); err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+	}
+	return list, nil
+}
+
+func makeEmpty(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder: %w", err)
+	}
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("look into the folder: %w", err)
+	}
+	if len(there) > 0 {
+		return fmt.Errorf("folder %s: it is not empty (choose another: keys are not written over)", task.Quote(dir))
+	}
+	return nil
+}
+
+func writePublic(path string, text []byte) error {
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return fmt.Errorf("write the setup: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+// Package access says what each login of NATS needs for its work, and no more.
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/natsasync/natsasync/internal/stream"
+)
+
+// Role is what a login is for.
+type Role string
+
+// The roles. Workers and admins are where the streams are, all others in an account of their own: within one account the
+// server's answers can be led to any subject.
+const (
+	Producer  Role = "producer"  // queues jobs
+	Waiter    Role = "waiter"    // waits for jobs and looks at their state
+	Canceller Role = "canceller" // cancels jobs
+	Watcher   Role = "watcher"   // sees everything, changes nothing
+	Handler   Role = "handler"   // hears of all outcomes, under a durable name
+	Operator  Role = "operator"  // watches, cancels, pauses, purges
+	Worker    Role = "worker"    // runs jobs
+	Admin     Role = "admin"     // may do everything
+	Gateway   Role = "gateway"   // queues for others
+)
+
+// Roles are all roles, in the order in which they are told of.
+var Roles = []Role{Producer, Waiter, Canceller, Watcher, Handler, Operator, Worker, Admin, Gateway}
+
+// Inside says whether a login of the role is in the account of the streams.
+func (r Role) Inside() bool { return r == Worker || r == Admin }
+
+// Scope is for what a login has its role.
+type Scope struct {
+	Names stream.Names
+	// Owner binds producers, waiters and cancellers to one user, "" to none.
+	Owner string
+	// Queues are a worker's; Into those that its jobs may queue into beside them, and Quotas those of the queues beside
+	// "default".
+	Queues, Into, Quotas []string
+	// Durable is a handler's name.
+	Durable string
+	// Inbox is what the inboxes of the login begin with.
+	Inbox string
+}
+
+// Rights are the subjects that a login may publish on and listen to.
+type Rights struct {
+	Publish, Subscribe []string
+	// Answers lets it publish one answer to each request that it got.
+	Answers bool
+}
+
+// Add joins the rights of several roles.
+func (r *Rights) Add(other Rights) {
+	r.Publish = join(r.Publish, other.Publish)
+	r.Subscribe = join(r.Subscribe, other.Subscribe)
+	r.Answers = r.Answers || other.Answers
+}
+
+func join(a, b []string) []string {
+	for _, s := range b {
+		if !slices.Contains(a, s) {
+			a = append(a, s)
+		}
+	}
+	return a
+}
+
+const (
+	api     = "$JS.API."
+	ack     = "$JS.ACK."
+	userAsk = "$SYS.REQ.USER.INFO"
+	workers = "$SRV.INFO.natsasync-worker"
+)
+
+// Of returns what a role needs.
+func Of(role Role, s Scope) Rights {
+	n, owner := s.Names, s.Owner
+	if owner == "" {
+		owner = "*"
+	}
+	r := Rights{Publish: []string{userAsk}, Subscribe: []string{s.Inbox + ".>"}}
+	may := func(subjects ...string) { r.Publish = join(r.Publish, subjects) }
+	hears := func(subjects ...string) { r.Subscribe = join(r.Subscribe, subjects) }
+	switch role {
+	case Producer:
+		may(n.Job("*", "*", owner, ">"))
+		if s.Owner == "" {
+			may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
+		}
+	case Waiter:
+		s.reads(may, hears, owner)
+	case Canceller:
+		s.reads(may, hears, owner)
+		may(n.Outcome("*", stream.KindCancelled, owner, ">"))
+	case Watcher:
+		s.looks(may, hears)
+	case Operator:
+		s.looks(may, hears)
+		may(n.Outcome("*", stream.KindCancelled, "*", ">"), n.LanesEvent("*"), api+"CONSUMER.PAUSE."+n.Jobs()+".*",
+			api+"STREAM.MSG.DELETE."+n.Jobs(), api+"STREAM.MSG.DELETE."+n.Later(), api+"STREAM.MSG.DELETE."+n.Rejected())
+	case Handler:
+		may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Outcomes()+"."+s.Durable,
+			api+"CONSUMER.MSG.NEXT."+n.Outcomes()+"."+s.Durable, ack+n.Outcomes()+"."+s.Durable+".>",
+			api+"STREAM.MSG.GET."+n.Outcomes())
+	case Worker:
+		s.works(may, hears)
+		r.Answers = true
+	case Gateway:
+		may(n.Job("*", "*", "*", ">"), api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
+		hears(n.Gateway(), "$SRV.>")
+		r.Answers = true
+	case Admin:
+		return Rights{Publish: []string{">"}, Subscribe: []string{">"}}
+	}
+	return r
+}
+
+type grant func(subjects ...string)
+
+// reads is the work of who waits for jobs. One who sees the jobs of one owner alone reads them by subject, from any
+// replica; the leader's requests name their subject in the body, where no permission sees it.
+func (s Scope) reads(may, hears grant, owner string) {
+	n := s.Names
+	hears(n.Record("*", "*", owner, ">"), n.Event("*", "*", owner, ">"))
+	direct := api + "DIRECT.GET."
+	if s.Owner == "" {
+		may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"STREAM.MSG.GET."+n.Jobs(),
+			api+"STREAM.MSG.GET."+n.Later(), api+"STREAM.MSG.GET."+n.Outcomes(),
+			direct+n.Outcomes(), direct+n.Outcomes()+".>")
+		return
+	}
+	may(direct+n.Outcomes()+"."+n.Outcome("*", "*", owner, ">"), direct+n.Outcomes()+"."+n.Note(owner, ">"),
+		direct+n.Jobs()+"."+n.Job("*", "*", owner, ">"),
+		direct+n.Later()+"."+n.LaterJob("*", owner, ">"), direct+n.Later()+"."+n.DueJob("*", owner, ">"))
+}
+
+func (s Scope) looks(may, hears grant) {
+	n := s.Names
+	hears(n.Record("*", "*", "*", ">"), n.Event("*", "*", "*", ">"))
+	for _, of := range []string{n.Jobs(), n.Later(), n.Outcomes(), n.Rejected()} {
+		may(api+"STREAM.INFO."+of, api+"STREAM.MSG.GET."+of, api+"DIRECT.GET."+of, api+"DIRECT.GET."+of+".>")
+	}
+	may(api+"CONSUMER.LIST."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", workers)
+}
+
+// works is the work of a worker, in its queues.
+func (s Scope) works(may, hears grant) {
+	n := s.Names
+	for _, q := range s.Queues {
+		may(n.QueueFilter(q), n.Outcome(q, "*", "*", ">"), n.LaterJob(q, "*", ">"), n.DueJob(q, "*", ">"), n.Event(q, "*", "*", ">"))
+		hears(n.Record(q, "*", "*", ">"), n.LanesEvent(q))
+		for _, lane := range join([]string{stream.QuotaDefault, stream.LaneFree, stream.LaneSystem}, s.Quotas) {
+			may(api+"CONSUMER.MSG.NEXT."+n.Jobs()+"."+stream.Consumer(q, lane), ack+n.Jobs()+"."+stream.Consumer(q, lane)+".>")
+		}
+	}
+	for _, q := range s.Into {
+		may(n.QueueFilter(q), n.Outcome(q, stream.KindFailed, "*", ">"))
+	}
+	may(n.Marks()...)
+	may(n.Note("*", ">"), n.RejectedSubject("*"),
+		api+"CONSUMER.LIST."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.INFO."+n.Later()+"."+stream.DueConsumer,
+		api+"CONSUMER.MSG.NEXT."+n.Later()+"."+stream.DueConsumer, ack+n.Later()+"."+stream.DueConsumer+".>")
+	for _, of := range []string{n.Jobs(), n.Later(), n.Outcomes(), n.Rejected()} {
+		may(api+"STREAM.INFO."+of, api+"STREAM.MSG.GET."+of, api+"DIRECT.GET."+of, api+"DIRECT.GET."+of+".>")
+	}
+	may(api + "STREAM.MSG.DELETE." + n.Later())
+	hears("$SRV.>")
+}
+
+// Check says what is wrong with a scope.
+func (s Scope) Check(role Role) error {
+	switch {
+	case !slices.Contains(Roles, role):
+		names := make([]string, len(Roles))
+		for i, r := range Roles {
+			names[i] = string(r)
+		}
+		return fmt.Errorf("role %q: there is no such role (there are %s)", role, strings.Join(names, ", "))
+	case role == Worker && len(s.Queues) == 0:
+		return fmt.Errorf("role %q: it needs the queues that it works", role)
+	case role == Handler && s.Durable == "":
+		return fmt.Errorf("role %q: it needs a durable name", role)
+	}
+	return nil
+}
