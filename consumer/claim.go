@@ -121,6 +121,9 @@ func (d *delivery) record(at stream.Subject, data []byte, header nats.Header) er
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if d.w.broker.Conn().IsClosed() {
+			return errClosed
+		}
 		stands, err := d.resolve(ctx, at, data, err)
 		if err != nil || stands {
 			return err

@@ -161,6 +161,8 @@ func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte, origi
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case w.broker.Conn().IsClosed():
+			return errClosed
 		case errors.Is(err, stream.ErrNoStream) && w.broker.Conn().IsConnected():
 			return w.cannotQueue(ctx, e, owner, err)
 		case stream.Refused(err):

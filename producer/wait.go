@@ -16,6 +16,13 @@ import (
 // server repeats is not stored and may be missed.
 const lookAgain = 5 * time.Second
 
+// What a job queues is there soon after its outcome: a job that is nowhere is looked for
+// again before there is none.
+const (
+	lookSoon  = 100 * time.Millisecond
+	soonLimit = time.Second
+)
+
 func (h *handle) wait(ctx context.Context) (r *task.Record, err error) {
 	if err := h.live(); err != nil {
 		return nil, err
@@ -104,7 +111,9 @@ func (c *Client) await(ctx context.Context, queue, owner, id string, known bool)
 	defer c.broker.Conn().RemoveStatusListener(changes)
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
+	began := time.Now()
 	for {
+		var soon <-chan time.Time
 		r, err := c.broker.ReadOutcome(ctx, queue, owner, id)
 		if err != nil {
 			return nil, tell("wait for job "+task.Quote(id), err)
@@ -113,12 +122,17 @@ func (c *Client) await(ctx context.Context, queue, owner, id string, known bool)
 			return r, nil
 		}
 		if !known {
-			if err := c.exists(ctx, queue, owner, id); err != nil {
+			err := c.exists(ctx, queue, owner, id)
+			switch {
+			case errors.Is(err, ErrNoSuchJob) && time.Since(began) < soonLimit:
+				soon = time.After(lookSoon)
+			case err != nil:
 				return nil, err
 			}
 		}
 		select {
 		case <-heard:
+		case <-soon:
 		case <-changes:
 		case <-tick.C:
 		case <-ctx.Done():
