@@ -29,7 +29,10 @@ func (c authCheckCmd) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	scope := access.Scope{Names: names, Queues: c.Queues, Into: c.Into, Quotas: c.Quota, Durable: c.Name, Inbox: "_INBOX"}
+	scope := access.Scope{Names: names, Queues: c.Queues, Into: c.Into, Quotas: c.Quota, Durable: c.Name, Inbox: "_INBOX", API: "$JS.API."}
+	if prefix := e.connection.JsAPIPrefix; prefix != "" {
+		scope.API = strings.TrimSuffix(prefix, ".") + "."
+	}
 	if c.User != "" {
 		user, err := parseUser(c.User)
 		if err != nil {
@@ -51,7 +54,7 @@ func (c authCheckCmd) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	excess := access.Beyond(who.Granted(), access.Of(access.Role(c.Role), scope), names)
+	excess := access.Beyond(who.Granted(), access.Of(access.Role(c.Role), scope), scope)
 	if !access.Role(c.Role).Inside() && inside(ctx, s.nc) {
 		excess = append(excess, access.Excess{
 			What: "lead the server's answers to any subject", Subject: "(reply)",

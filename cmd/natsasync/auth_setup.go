@@ -114,7 +114,11 @@ func (c authSetupCmd) tell(e *environment, logins []access.Login, keys bool) err
 		lines = append(lines, fmt.Sprintf("%s  whose word counts: task.TrustFile, or --trust", filepath.Join(c.Dir, "keys.json")))
 	}
 	for _, l := range logins {
-		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s; it signs too: task.SignerFromFile, or --sign", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name))
+		prefix := ""
+		if !l.Inside {
+			prefix = " --js-api-prefix " + strings.TrimSuffix(access.OutsideAPI, ".")
+		}
+		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s%s; it signs too: task.SignerFromFile, or --sign", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name, prefix))
 	}
 	lines = append(lines, fmt.Sprintf("then, once: natsasync init %s %s --inbox-prefix _INBOX_admin", flag, filepath.Join(c.Dir, "admin"+file)))
 	return e.say("%s", strings.Join(lines, "\n"))

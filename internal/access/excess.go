@@ -29,7 +29,7 @@ type power struct {
 	listen               bool
 }
 
-func powers(n stream.Names) []power {
+func powers(n stream.Names, api string) []power {
 	streams := []string{n.Jobs(), n.Later(), n.Outcomes(), n.Rejected()}
 	all := []power{
 		{"queue jobs", n.Job("q", "l", "owner", "id"), "for whoever the subject names, unless workers trust keys alone", false},
@@ -69,9 +69,13 @@ func powers(n stream.Names) []power {
 }
 
 // Beyond returns what a login could do that its role does not need.
-func Beyond(granted Granted, needs Rights, n stream.Names) []Excess {
+func Beyond(granted Granted, needs Rights, s Scope) []Excess {
 	var all []Excess
-	for _, p := range powers(n) {
+	api := s.API
+	if api == "" {
+		api = insideAPI
+	}
+	for _, p := range powers(s.Names, api) {
 		has, may := granted.Publish, needs.Publish
 		if p.listen {
 			has, may = granted.Subscribe, needs.Subscribe

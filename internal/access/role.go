@@ -44,7 +44,13 @@ type Scope struct {
 	Durable string
 	// Inbox is what the inboxes of the login begin with.
 	Inbox string
+	// API is what the subjects of the JetStream API begin with, as the login sees them. Defaults to "$JS.API." where the
+	// streams are and to [OutsideAPI] elsewhere: every account has a JetStream API of its own under the first.
+	API string
 }
+
+// OutsideAPI is what the JetStream API of the streams' account begins with in the account of the apps.
+const OutsideAPI = "NATSASYNC.API."
 
 // Rights are the subjects that a login may publish on and listen to.
 type Rights struct {
@@ -70,15 +76,21 @@ func join(a, b []string) []string {
 }
 
 const (
-	api     = "$JS.API."
-	ack     = "$JS.ACK."
-	userAsk = "$SYS.REQ.USER.INFO"
-	workers = "$SRV.INFO.natsasync-worker"
+	insideAPI = "$JS.API."
+	ack       = "$JS.ACK."
+	userAsk   = "$SYS.REQ.USER.INFO"
+	workers   = "$SRV.INFO.natsasync-worker"
 )
 
 // Of returns what a role needs.
 func Of(role Role, s Scope) Rights {
-	n, owner := s.Names, s.Owner
+	if s.API == "" {
+		s.API = OutsideAPI
+		if role.Inside() {
+			s.API = insideAPI
+		}
+	}
+	n, owner, api := s.Names, s.Owner, s.API
 	if owner == "" {
 		owner = "*"
 	}
@@ -124,7 +136,7 @@ type grant func(subjects ...string)
 // reads is the work of who waits for jobs. One who sees the jobs of one owner alone reads them by subject, from any
 // replica; the leader's requests name their subject in the body, where no permission sees it.
 func (s Scope) reads(may, hears grant, owner string) {
-	n := s.Names
+	n, api := s.Names, s.API
 	hears(n.Record("*", "*", owner, ">"), n.Event("*", "*", owner, ">"))
 	direct := api + "DIRECT.GET."
 	if s.Owner == "" {
@@ -139,7 +151,7 @@ func (s Scope) reads(may, hears grant, owner string) {
 }
 
 func (s Scope) looks(may, hears grant) {
-	n := s.Names
+	n, api := s.Names, s.API
 	hears(n.Record("*", "*", "*", ">"), n.Event("*", "*", "*", ">"))
 	for _, of := range []string{n.Jobs(), n.Later(), n.Outcomes(), n.Rejected()} {
 		may(api+"STREAM.INFO."+of, api+"STREAM.MSG.GET."+of, api+"DIRECT.GET."+of, api+"DIRECT.GET."+of+".>")
@@ -149,7 +161,7 @@ func (s Scope) looks(may, hears grant) {
 
 // works is the work of a worker, in its queues.
 func (s Scope) works(may, hears grant) {
-	n := s.Names
+	n, api := s.Names, s.API
 	for _, q := range s.Queues {
 		may(n.QueueFilter(q), n.Outcome(q, "*", "*", ">"), n.LaterJob(q, "*", ">"), n.DueJob(q, "*", ">"), n.Event(q, "*", "*", ">"))
 		hears(n.Record(q, "*", "*", ">"), n.LanesEvent(q))

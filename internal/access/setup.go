@@ -32,9 +32,10 @@ func NewSetup(logins ...Login) Setup {
 
 // crossing is what apps import from the account of the streams.
 type crossing struct {
-	subject string
-	stream  bool // messages come of themselves, not as answers
-	many    bool // an answer is many messages
+	subject string // in the account of the streams
+	local   string // in that of the apps
+	stream  bool   // messages come of themselves, not as answers
+	many    bool   // an answer is many messages
 }
 
 // crossings are what any login outside needs, for all owners: permissions then narrow it.
@@ -53,13 +54,18 @@ func (s Setup) crossings() []crossing {
 			if strings.HasPrefix(subject, "$SYS.") {
 				continue
 			}
-			add(crossing{subject: widen(subject), many: strings.Contains(subject, ".MSG.NEXT.") || strings.Contains(subject, ".DIRECT.GET.") || strings.HasPrefix(subject, "$SRV.")})
+			local := widen(subject)
+			subject := local
+			if rest, ok := strings.CutPrefix(local, OutsideAPI); ok {
+				subject = insideAPI + rest
+			}
+			add(crossing{subject: subject, local: local, many: strings.Contains(subject, ".MSG.NEXT.") || strings.Contains(subject, ".DIRECT.GET.") || strings.HasPrefix(subject, "$SRV.")})
 		}
 		for _, subject := range l.Rights.Subscribe {
 			if strings.HasPrefix(subject, "_INBOX") || strings.HasPrefix(subject, "$SRV.") {
 				continue
 			}
-			add(crossing{subject: widen(subject), stream: true})
+			add(crossing{subject: widen(subject), local: widen(subject), stream: true})
 		}
 	}
 	return slices.DeleteFunc(all, func(c crossing) bool {
@@ -163,7 +169,11 @@ func (s Setup) Config() string {
 		if c.stream {
 			kind = "stream"
 		}
-		put(3, "{ %s: { account: %s, subject: %q } }", kind, s.Streams, c.subject)
+		to := ""
+		if c.local != c.subject {
+			to = fmt.Sprintf(", to: %q", c.local)
+		}
+		put(3, "{ %s: { account: %s, subject: %q }%s }", kind, s.Streams, c.subject, to)
 	}
 	put(2, "]")
 	put(1, "}")
@@ -216,7 +226,11 @@ func (s Setup) Tokens(seeds map[string][]byte) (*Tokens, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sign the activation of %q: %w", c.subject, err)
 		}
-		outside.Imports.Add(&jwt.Import{Name: c.subject, Subject: jwt.Subject(c.subject), Account: streamsID, Type: kind, Token: token})
+		one := &jwt.Import{Name: c.subject, Subject: jwt.Subject(c.subject), Account: streamsID, Type: kind, Token: token}
+		if c.local != c.subject {
+			one.LocalSubject = jwt.RenamingSubject(renamed(c.local))
+		}
+		outside.Imports.Add(one)
 	}
 	claims := jwt.NewOperatorClaims(operatorID)
 	claims.Name, claims.SystemAccount = "natsasync", systemID
@@ -256,6 +270,18 @@ func (s Setup) Tokens(seeds map[string][]byte) (*Tokens, error) {
 		}
 	}
 	return out, nil
+}
+
+// renamed is a subject whose wildcards stand for those of the one that it takes the place of.
+func renamed(subject string) string {
+	tokens := strings.Split(subject, ".")
+	for i, n := 0, 0; i < len(tokens); i++ {
+		if tokens[i] == "*" {
+			n++
+			tokens[i] = fmt.Sprintf("$%d", n)
+		}
+	}
+	return strings.Join(tokens, ".")
 }
 
 func (t *Tokens) key(name string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string, error) {
