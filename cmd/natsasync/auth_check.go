@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -145,6 +146,8 @@ func askLogin(ctx context.Context, nc *nats.Conn) (*whoami, error) {
 
 // inside says whether the login is in the account of the streams: only there does JetStream answer for the account.
 func inside(ctx context.Context, nc *nats.Conn) bool {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond) // what is denied is never answered
+	defer cancel()
 	m, err := nc.RequestWithContext(ctx, "$JS.API.INFO", nil)
 	if err != nil {
 		return false

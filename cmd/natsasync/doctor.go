@@ -214,7 +214,7 @@ func (d *doctor) rejected(ctx context.Context) error {
 	if n := found.CachedInfo().State.Msgs; n > 0 {
 		d.found(finding{
 			warning, "rejected", fmt.Sprintf("%d messages could not be read or proved and were put aside", n),
-			"they do not run", fmt.Sprintf("nats sub --stream %s --all; then nats stream purge %[1]s", d.b.Rejected()),
+			"they do not run", "natsasync rejected ls; then natsasync rejected requeue, or natsasync rejected rm",
 		})
 		return nil
 	}

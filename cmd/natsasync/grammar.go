@@ -8,17 +8,18 @@ type grammar struct {
 	Version    kong.VersionFlag `help:"Print the version."`
 	Connection connection       `embed:"" group:"Connection"`
 
-	Demo    demoCmd    `cmd:"" help:"Go through the user guide, on an embedded server in one process."`
-	Server  serverCmd  `cmd:"" help:"Run an embedded NATS server until it is interrupted."`
-	Init    initCmd    `cmd:"" help:"Make the streams and queues that are missing."`
-	Queue   queueCmd   `cmd:"" aliases:"q" help:"Look at queues and steer them."`
-	Job     jobCmd     `cmd:"" aliases:"j" help:"Look at jobs and steer them."`
-	Worker  workerCmd  `cmd:"" aliases:"w" help:"Look at workers."`
-	Watch   watchCmd   `cmd:"" help:"Show what happens, as it happens."`
-	Doctor  doctorCmd  `cmd:"" help:"Look for what is wrong, and say what it means and how to mend it; exit 1 if it is critical."`
-	Auth    authCmd    `cmd:"" help:"Make keys and logins, and see what a login could do."`
-	Torture tortureCmd `cmd:"" help:"Try to break the guarantees with processes of its own, and say what held."`
-	Decode  decodeCmd  `cmd:"" help:"Show a message body from stdin as JSON, for nats … --translate 'natsasync decode'."`
+	Demo     demoCmd     `cmd:"" help:"Go through the user guide, on an embedded server in one process."`
+	Server   serverCmd   `cmd:"" help:"Run an embedded NATS server until it is interrupted."`
+	Init     initCmd     `cmd:"" help:"Make the streams and queues that are missing."`
+	Queue    queueCmd    `cmd:"" aliases:"q" help:"Look at queues and steer them."`
+	Job      jobCmd      `cmd:"" aliases:"j" help:"Look at jobs and steer them."`
+	Worker   workerCmd   `cmd:"" aliases:"w" help:"Look at workers."`
+	Rejected rejectedCmd `cmd:"" aliases:"r" help:"Look at messages that were put aside, as they could not be read or proved."`
+	Watch    watchCmd    `cmd:"" help:"Show what happens, as it happens."`
+	Doctor   doctorCmd   `cmd:"" help:"Look for what is wrong, and say what it means and how to mend it; exit 1 if it is critical."`
+	Auth     authCmd     `cmd:"" help:"Make keys and logins, and see what a login could do."`
+	Torture  tortureCmd  `cmd:"" help:"Try to break the guarantees with processes of its own, and say what held."`
+	Decode   decodeCmd   `cmd:"" help:"Show a message body from stdin as JSON, for nats … --translate 'natsasync decode'."`
 
 	DemoWorker   demoWorkerCmd   `cmd:"" hidden:""`
 	TortureChild tortureChildCmd `cmd:"" hidden:""`

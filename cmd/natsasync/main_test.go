@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", Setup: setup, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded, "pauselane": pauseLane,
+			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded, "fortified": fortified, "pauselane": pauseLane,
 			"resizelane": resizeLane, "putaside": putAside, "misplace": misplace,
 		},
 	})
@@ -121,8 +121,17 @@ var (
 
 // work runs a worker in this process until the script ends.
 func work(ts *testscript.TestScript, neg bool, args []string) {
+	var trust task.Trust = task.TrustBroker
+	var signer *task.Signer
+	if len(args) > 2 && strings.HasSuffix(args[0], ".json") {
+		trust = task.TrustFile(ts.MkAbs(args[0]))
+		var err error
+		signer, err = task.SignerFromFile(ts.MkAbs(args[1]))
+		ts.Check(err)
+		args = args[2:]
+	}
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: worker queue...")
+		ts.Fatalf("usage: worker [keys.json seed] queue...")
 	}
 	js := connected(ts)
 	reg := registry.New()
@@ -135,7 +144,7 @@ func work(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	registry.Handle(reg, tell, func(context.Context, task.Object, int) (task.None, error) { return task.None{}, nil })
 	w, err := consumer.New(context.Background(), js, reg, consumer.Config{
-		Queues: args, Trust: task.TrustBroker, Name: "w1", Logger: slog.New(slog.DiscardHandler),
+		Queues: args, Trust: trust, Signer: signer, Name: "w1", Logger: slog.New(slog.DiscardHandler),
 	})
 	ts.Check(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -217,6 +226,23 @@ func connected(ts *testscript.TestScript) jetstream.JetStream {
 	js, err := jetstream.New(nc)
 	ts.Check(err)
 	return js
+}
+
+// fortified starts a server with the accounts that natsasync auth setup made, and names it in FORT_URL.
+func fortified(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fortified accounts.conf")
+	}
+	shown, err := server.ProcessConfigFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: slog.New(slog.DiscardHandler), Options: func(o *server.Options) { *o = *shown.Clone() }})
+	ts.Check(err)
+	ts.Setenv("FORT_URL", srv.URL())
+	ts.Defer(func() {
+		if err := srv.Shutdown(context.Background()); err != nil {
+			ts.Logf("shutdown: %v", err)
+		}
+	})
 }
 
 // guarded starts a server with a user that may do anything, one that may nearly, one that may only look at streams and
