@@ -29,7 +29,8 @@ type ground struct {
 	inproc   bool
 	dir      string
 	profiles string
-	profile  int // number of the last one
+	profile  int  // number of the last one
+	signed   bool // all is signed, and keys alone are believed
 	sizes
 }
 
@@ -106,6 +107,31 @@ func (g *ground) measurements() []measurement {
 			ours: g.syncedDrain(ourWorker), reference: g.syncedDrain(startRaw),
 		},
 	}
+	const unsigned = "ours, unsigned"
+	s := *g
+	s.signed = true
+	all = append(all, []measurement{
+		{
+			name: "drain-parallel-signed", what: "drain a lane of 1,000, all signed and proved", unit: "jobs/s", target: atLeast(0.3, ""), against: unsigned,
+			ours: rate(s.wideDrain(s.profiled("drain-parallel-signed", ourWorker), g.wide, false)), reference: rate(g.wideDrain(ourWorker, g.wide, false)),
+		},
+		{
+			name: "drain-serial-signed", what: "drain a lane of size 1, all signed and proved", unit: "jobs/s", target: atLeast(0.4, ""), against: unsigned,
+			ours: s.serialDrain(ourWorker), reference: g.serialDrain(ourWorker),
+		},
+		{
+			name: "queue-signed", what: "queue one by one, signed", unit: "jobs/s", target: atLeast(0.6, ""), against: unsigned,
+			ours: s.queueing(ourQueue, g.queue), reference: g.queueing(ourQueue, g.queue),
+		},
+		{
+			name: "queue-bulk-signed", what: "queue in bulk, signed", unit: "jobs/s", target: atLeast(0.3, ""), against: unsigned,
+			ours: s.queueing(ourBulk, g.bulk), reference: g.queueing(ourBulk, g.bulk),
+		},
+		{
+			name: "round-trip-signed", what: "round trip, idle, p50, signed and proved", unit: "µs", target: atMost(2.5), against: unsigned,
+			ours: s.queueing(ourTrips, g.trips), reference: g.queueing(ourTrips, g.trips),
+		},
+	}...)
 	if g.inproc { // the server's allocations would be counted too
 		return all
 	}

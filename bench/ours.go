@@ -38,7 +38,7 @@ func ourWorker(ctx context.Context, s *site, l *laps) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := consumer.New(ctx, js, reg, consumer.Config{Queues: []string{queueName}, Concurrency: slots, Trust: task.TrustBroker, Logger: quiet})
+	w, err := consumer.New(ctx, js, reg, consumer.Config{Queues: []string{queueName}, Concurrency: slots, Trust: s.trust, Signer: s.signer, Logger: quiet})
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *site) client(ctx context.Context) (*producer.Client, context.Context, e
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := producer.New(ctx, js, producer.Config{Queues: []string{queueName}, Logger: quiet})
+	c, err := producer.New(ctx, js, producer.Config{Queues: []string{queueName}, Signer: s.signer, Trust: s.trust, Logger: quiet})
 	return c, task.WithUser(ctx, alice), err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -36,6 +37,8 @@ type site struct {
 	server *server
 	nc     *nats.Conn // for what is not measured
 	broker *stream.Broker
+	signer *task.Signer // nil if nothing is signed
+	trust  task.Trust
 	conns  []*nats.Conn
 	ended  int // jobs that have an outcome
 }
@@ -45,11 +48,33 @@ func openSite(ctx context.Context, g *ground, synced bool) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{server: srv}
+	s := &site{server: srv, trust: task.TrustBroker}
+	if g.signed {
+		if err := s.sign(); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// sign makes one key for producer and worker.
+func (s *site) sign() error {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return err
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		return err
+	}
+	if s.signer, err = task.NewSigner(seed); err != nil {
+		return err
+	}
+	s.trust = task.TrustKeys(task.Key{Public: s.signer.Public(), Realms: []string{alice.Realm}, Works: []string{queueName}})
+	return nil
 }
 
 func (s *site) prepare(ctx context.Context) error {
@@ -58,7 +83,7 @@ func (s *site) prepare(ctx context.Context) error {
 		return err
 	}
 	s.nc = js.Conn()
-	if s.broker, err = stream.Open(ctx, js, stream.Config{Queues: []string{queueName}}); err != nil {
+	if s.broker, err = stream.Open(ctx, js, stream.Config{Queues: []string{queueName}, Signer: s.signer}); err != nil {
 		return err
 	}
 	return s.broker.SetQuota(ctx, queueName, wideQuota, wideSize)
@@ -89,9 +114,7 @@ func (s *site) message(quota string) (*nats.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &nats.Msg{
-		Subject: s.broker.Job(e.Queue, e.Lane, e.User.Owner(), e.ID), Header: stream.JobHeader(e), Data: e.Encode(),
-	}, nil
+	return s.broker.JobMessage(e, e.User.Owner(), e.Encode(), ""), nil
 }
 
 func (s *site) messages(quota string, n int) ([]*nats.Msg, error) {

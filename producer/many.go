@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
@@ -107,7 +109,11 @@ func (c *Client) send(ctx context.Context, all []*task.Envelope, handles []*hand
 	errs := make([]error, len(all))
 	slots := make(chan struct{}, window)
 	var flying sync.WaitGroup
-	for i, e := range all {
+	var signed []*nats.Msg // those that come next, if they are signed
+	for i := range all {
+		if c.broker.Signs() && i%window == 0 {
+			signed = c.messages(all[i:min(i+window, len(all))], handles[i:])
+		}
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -119,7 +125,13 @@ func (c *Client) send(ctx context.Context, all []*task.Envelope, handles []*hand
 			break
 		}
 		flying.Add(1)
-		c.broker.PublishAsync(c.message(e, handles[i].owner), func(_ uint64, err error) {
+		var m *nats.Msg
+		if signed != nil {
+			m = signed[i%window]
+		} else {
+			m = c.message(all[i], handles[i].owner)
+		}
+		c.broker.PublishAsync(m, func(_ uint64, err error) {
 			errs[i] = err
 			<-slots
 			flying.Done()
@@ -127,6 +139,22 @@ func (c *Client) send(ctx context.Context, all []*task.Envelope, handles []*hand
 	}
 	flying.Wait()
 	return errs
+}
+
+// messages signs on all processors: it takes longer than all else.
+func (c *Client) messages(all []*task.Envelope, handles []*handle) []*nats.Msg {
+	msgs := make([]*nats.Msg, len(all))
+	parts := min(runtime.GOMAXPROCS(0), len(all))
+	var signing sync.WaitGroup
+	for p := range parts {
+		signing.Go(func() {
+			for i := p * len(all) / parts; i < (p+1)*len(all)/parts; i++ {
+				msgs[i] = c.message(all[i], handles[i].owner)
+			}
+		})
+	}
+	signing.Wait()
+	return msgs
 }
 
 // joined makes one error of many that can be read.
