@@ -25,6 +25,10 @@ build: ## compile everything, and the command into ./natsasync
 test: ## run all tests with the race detector; PKG=./task/ for one package
 	go test -race -shuffle=on -timeout 10m $(PKG)
 
+.PHONY: node
+node: ## install what the client in another language needs, for the tests; needs npm
+	npm ci --no-audit --no-fund --prefix integration/trust/node
+
 .PHONY: soak
 soak: ## try every fault many times more, half an hour; RUN=TestF02 for one row of the matrix
 	NATSASYNC_SOAK=1 go test -race -count=1 -v -timeout 90m -run '$(RUN)' ./integration/...

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -220,6 +221,13 @@ func (s *site) count(name string) int {
 		}
 	}
 	return n
+}
+
+// history is all that ran.
+func (s *site) history() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ran)
 }
 
 // aside is what was put aside, by the subject that it came on.
