@@ -128,6 +128,10 @@ func (g *ground) measurements() []measurement {
 			ours: s.queueing(ourBulk, g.bulk), reference: g.queueing(ourBulk, g.bulk),
 		},
 		{
+			name: "queue-gateway", what: "queue one by one through a gateway, which signs", unit: "jobs/s", target: atLeast(0.3, ""), against: "ours, signed, direct",
+			ours: s.queueing(gateQueue, g.queue), reference: s.queueing(ourQueue, g.queue),
+		},
+		{
 			name: "round-trip-signed", what: "round trip, idle, p50, signed and proved", unit: "µs", target: atMost(2.5), against: unsigned,
 			ours: s.queueing(ourTrips, g.trips), reference: g.queueing(ourTrips, g.trips),
 		},

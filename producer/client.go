@@ -61,6 +61,12 @@ type Config struct {
 	// at nothing on the server. It needs BindOnly. Defaults to what the streams say.
 	Installation string
 
+	// Gateway has calls queued by "natsasync gateway", for a login that may publish no jobs
+	// itself: one by one, for the user that the server says this login is, whoever is in
+	// ctx. There is no Tx, and nothing of a queue is known here. It needs BindOnly, and
+	// Installation if Trust is set. Defaults to false.
+	Gateway bool
+
 	// Owner is the one user whose jobs this login may see, if NATS bounds it to their
 	// subjects: then a job is looked for by its ID among theirs. Defaults to all users.
 	Owner task.User
@@ -87,6 +93,15 @@ type Client struct {
 func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, error) {
 	if js == nil {
 		return nil, errors.New("producer: jetstream: it is nil (make one with jetstream.New)")
+	}
+	if cfg.Gateway && (!cfg.BindOnly || cfg.Signer != nil) {
+		return nil, errors.New("producer: gateway: who queues through one makes nothing and signs nothing (set BindOnly, and leave Signer out)")
+	}
+	if cfg.Gateway && cfg.Installation == "" {
+		if task.KeysOf(cfg.Trust) != nil {
+			return nil, errors.New("producer: gateway: with keys in Trust the installation must be known (set Installation)")
+		}
+		cfg.Installation = unknownInstallation
 	}
 	if cfg.Installation != "" && (!cfg.BindOnly || len(cfg.Queues) > 0) {
 		return nil, fmt.Errorf("producer: installation %s: who gives it looks at nothing and makes nothing (set BindOnly, and leave Queues out)", task.Quote(cfg.Installation))

@@ -48,6 +48,9 @@ func (tx *Tx) EnqueueSpec(ctx context.Context, call task.Spec) (*Job[task.Raw], 
 }
 
 func (c *Client) enqueue(ctx context.Context, call task.Spec) (*handle, error) {
+	if c.cfg.Gateway {
+		return c.askGateway(ctx, call)
+	}
 	e, err := c.seal(ctx, call, c.sealing(ctx))
 	if err != nil {
 		return nil, err

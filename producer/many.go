@@ -23,6 +23,9 @@ const window = 512
 // it and is [ErrUnknown]. Those that are sent again lose their place in the order. Once
 // ctx has ended it returns within 3 s.
 func EnqueueAll[Out any](ctx context.Context, c *Client, calls []task.Call[Out]) ([]*Job[Out], error) {
+	if c.cfg.Gateway {
+		return enqueueEach(ctx, c, calls)
+	}
 	envelopes, err := sealAll(ctx, c, calls)
 	if err != nil {
 		return nil, err

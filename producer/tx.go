@@ -60,6 +60,9 @@ type staging struct {
 }
 
 func (tx *Tx) enqueue(ctx context.Context, call task.Spec) (*handle, error) {
+	if tx.client.cfg.Gateway {
+		return nil, errors.New("producer: tx: a gateway takes calls one by one (use the Client)")
+	}
 	by := tx.client.sealing(ctx)
 	e, err := tx.client.seal(ctx, call, by)
 	if err != nil {

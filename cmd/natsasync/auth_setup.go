@@ -29,7 +29,8 @@ type authSetupCmd struct {
 	Watcher   []string `sep:"none" placeholder:"NAME" help:"A login that sees everything and changes nothing."`
 	Handler   []string `sep:"none" placeholder:"NAME" help:"A login that handles all outcomes under the durable name NAME."`
 	Operator  []string `sep:"none" placeholder:"NAME" help:"A login that watches, cancels, pauses and purges."`
-	Gateway   []string `sep:"none" placeholder:"NAME" help:"The login of natsasync gateway."`
+	Gateway   []string `sep:"none" placeholder:"NAME" help:"The login of natsasync gateway, which speaks for --realm."`
+	Caller    []string `sep:"none" placeholder:"NAME" help:"A login that queues through the gateway alone."`
 }
 
 // actor is a login that is being put together.
@@ -144,7 +145,7 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 			actors[name] = a
 		}
 		if a.login.Inside != role.Inside() {
-			return fmt.Errorf("%s %q: a worker is in the account of the streams and nobody else is (give it a login of its own)", flag, name)
+			return fmt.Errorf("%s %q: workers and gateways are in the account of the streams and nobody else is (give it a login of its own)", flag, name)
 		}
 		scope := access.Scope{Names: names, Inbox: "_INBOX_" + name}
 		switch {
@@ -196,6 +197,7 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 		{"--handler", access.Handler, c.Handler, false},
 		{"--operator", access.Operator, c.Operator, false},
 		{"--gateway", access.Gateway, c.Gateway, false},
+		{"--caller", access.Caller, c.Caller, false},
 	} {
 		for _, text := range given.texts {
 			if err := add(given.flag, given.role, text, given.bound); err != nil {

@@ -29,10 +29,14 @@ type fort struct {
 	*site
 	seeds   map[string][]byte
 	creds   map[string][]byte // in the form of JWTs
+	appsID  string            // the account of the apps in that form
 	sees    *producer.Client
 	mu      sync.Mutex
 	denials []string // "login: what"
 }
+
+// inside says whether a login is in the account of the streams.
+func inside(name string) bool { return name == "admin" || name == "docs" || name == "gate" }
 
 // cast are the logins of a fort.
 func cast(names stream.Names) map[string]access.Rights {
@@ -50,6 +54,9 @@ func cast(names stream.Names) map[string]access.Rights {
 	add("mailer", access.Handler, access.Scope{Durable: "mailer"})
 	add("ops", access.Operator, access.Scope{})
 	add("waiter", access.Waiter, access.Scope{})
+	add("gate", access.Gateway, access.Scope{})
+	add("carol", access.Caller, access.Scope{})
+	add("dave", access.Caller, access.Scope{})
 	for name, u := range map[string]task.User{"alice": alice, "bob": bob} {
 		for _, role := range []access.Role{access.Producer, access.Waiter, access.Canceller} {
 			add(name, role, access.Scope{Owner: u.Owner()})
@@ -78,7 +85,7 @@ func newFort(t *testing.T, tokens bool) *fort {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logins = append(logins, access.Login{Name: name, Public: public, Rights: rights, Inside: name == "admin" || name == "docs"})
+		logins = append(logins, access.Login{Name: name, Public: public, Rights: rights, Inside: inside(name)})
 	}
 	setup := access.NewSetup(logins...)
 	text := setup.Config()
@@ -87,7 +94,7 @@ func newFort(t *testing.T, tokens bool) *fort {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, f.creds = made.Config, made.Creds
+		text, f.creds, f.appsID = made.Config, made.Creds, made.Apps
 	}
 	path := filepath.Join(t.TempDir(), "server.conf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -114,6 +121,7 @@ func newFort(t *testing.T, tokens bool) *fort {
 	f.keys = []task.Key{
 		{Public: f.web.Public(), Name: "web", Realms: []string{realm}},
 		{Public: f.docs.Public(), Name: "docs", Works: []string{"default", "docs"}, Into: []string{"mail"}},
+		{Public: f.signer("gate").Public(), Name: "gate", Realms: []string{realm}},
 		{Public: f.signer("ops").Public(), Name: "ops", Anyone: true},
 		{Public: f.signer("alice").Public(), Name: "alice", Users: []task.User{alice}},
 		{Public: f.signer("bob").Public(), Name: "bob", Users: []task.User{bob}},
@@ -169,7 +177,7 @@ func (f *fort) login(name string) jetstream.JetStream {
 	f.t.Helper()
 	nc := f.connect(name)
 	js, err := jetstream.New(nc)
-	if name != "admin" && name != "docs" {
+	if !inside(name) {
 		js, err = jetstream.NewWithAPIPrefix(nc, strings.TrimSuffix(access.OutsideAPI, "."))
 	}
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // Role is what a login is for.
 type Role string
 
-// The roles. Workers and admins are where the streams are, all others in an account of their own: within one account the
-// server's answers can be led to any subject.
+// The roles. Workers, gateways and admins are where the streams are, all others in an account of their own: within one
+// account the server's answers can be led to any subject, and it does not say who asks.
 const (
 	Producer  Role = "producer"  // queues jobs
 	Waiter    Role = "waiter"    // waits for jobs and looks at their state
@@ -24,13 +24,14 @@ const (
 	Worker    Role = "worker"    // runs jobs
 	Admin     Role = "admin"     // may do everything
 	Gateway   Role = "gateway"   // queues for others
+	Caller    Role = "caller"    // queues through a gateway
 )
 
 // Roles are all roles, in the order in which they are told of.
-var Roles = []Role{Producer, Waiter, Canceller, Watcher, Handler, Operator, Worker, Admin, Gateway}
+var Roles = []Role{Producer, Waiter, Canceller, Watcher, Handler, Operator, Worker, Admin, Gateway, Caller}
 
 // Inside says whether a login of the role is in the account of the streams.
-func (r Role) Inside() bool { return r == Worker || r == Admin }
+func (r Role) Inside() bool { return r == Worker || r == Admin || r == Gateway }
 
 // Scope is for what a login has its role.
 type Scope struct {
@@ -125,6 +126,8 @@ func Of(role Role, s Scope) Rights {
 		may(n.Job("*", "*", "*", ">"), api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
 		hears(n.Gateway(), "$SRV.>")
 		r.Answers = true
+	case Caller:
+		may(n.Gateway())
 	case Admin:
 		return Rights{Publish: []string{">"}, Subscribe: []string{">"}}
 	}

@@ -36,6 +36,7 @@ type crossing struct {
 	local   string // in that of the apps
 	stream  bool   // messages come of themselves, not as answers
 	many    bool   // an answer is many messages
+	share   bool   // the server says who asks
 }
 
 // crossings are what any login outside needs, for all owners: permissions then narrow it.
@@ -59,7 +60,7 @@ func (s Setup) crossings() []crossing {
 			if rest, ok := strings.CutPrefix(local, OutsideAPI); ok {
 				subject = insideAPI + rest
 			}
-			add(crossing{subject: subject, local: local, many: strings.Contains(subject, ".MSG.NEXT.") || strings.Contains(subject, ".DIRECT.GET.") || strings.HasPrefix(subject, "$SRV.")})
+			add(crossing{subject: subject, local: local, share: strings.HasSuffix(subject, ".gateway.queue"), many: strings.Contains(subject, ".MSG.NEXT.") || strings.Contains(subject, ".DIRECT.GET.") || strings.HasPrefix(subject, "$SRV.")})
 		}
 		for _, subject := range l.Rights.Subscribe {
 			if strings.HasPrefix(subject, "_INBOX") || strings.HasPrefix(subject, "$SRV.") {
@@ -173,6 +174,9 @@ func (s Setup) Config() string {
 		if c.local != c.subject {
 			to = fmt.Sprintf(", to: %q", c.local)
 		}
+		if c.share {
+			to += ", share: true"
+		}
 		put(3, "{ %s: { account: %s, subject: %q }%s }", kind, s.Streams, c.subject, to)
 	}
 	put(2, "]")
@@ -185,6 +189,8 @@ func (s Setup) Config() string {
 type Tokens struct {
 	Config string
 	Creds  map[string][]byte
+	// Apps is the account of the apps, as the server names it.
+	Apps string
 	// Operator and the accounts' seeds sign what is added later.
 	Seeds map[string][]byte
 }
@@ -204,6 +210,7 @@ func (s Setup) Tokens(seeds map[string][]byte) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
+	out.Apps = appsID
 	_, systemID, err := out.key("SYS", nkeys.CreateAccount)
 	if err != nil {
 		return nil, err
@@ -226,7 +233,7 @@ func (s Setup) Tokens(seeds map[string][]byte) (*Tokens, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sign the activation of %q: %w", c.subject, err)
 		}
-		one := &jwt.Import{Name: c.subject, Subject: jwt.Subject(c.subject), Account: streamsID, Type: kind, Token: token}
+		one := &jwt.Import{Name: c.subject, Subject: jwt.Subject(c.subject), Account: streamsID, Type: kind, Token: token, Share: c.share}
 		if c.local != c.subject {
 			one.LocalSubject = jwt.RenamingSubject(renamed(c.local))
 		}

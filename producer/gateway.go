@@ -1,0 +1,88 @@
+package producer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/task"
+)
+
+// unknownInstallation is that of a client that needs none: a gateway knows.
+const unknownInstallation = "unknown"
+
+// What a gateway says went wrong, by its stable names.
+var gatewayErrors = map[string]error{
+	"unauthorized": task.ErrUnauthorized, "no_such_queue": ErrNoSuchQueue, "no_such_quota": ErrNoSuchQuota,
+	"queue_full": ErrQueueFull, "unknown_outcome": ErrUnknown, "too_large": task.ErrTooLarge,
+}
+
+// askGateway has a call queued. With ErrUnknown it returns the handle too: asking again
+// with the same ID is safe.
+func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error) {
+	by := c.sealing(ctx)
+	by.Installation = ""
+	e, err := c.seal(ctx, call, by)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	h := c.handleOf(e)
+	h.owner = c.anyOwner()
+	body := e.Encode()
+	for timeout := stream.RequestTimeout; ; timeout = stream.Longer(timeout) {
+		once, end := context.WithTimeout(ctx, timeout)
+		answer, err := c.broker.Conn().RequestWithContext(once, c.broker.Gateway(), body)
+		end()
+		switch {
+		case err == nil:
+			err := readGateway(h, answer)
+			if err != nil && !errors.Is(err, ErrUnknown) {
+				return nil, err
+			}
+			return h, err
+		case errors.Is(err, nats.ErrNoResponders):
+			return nil, fmt.Errorf("producer: gateway: nobody takes calls on %s (start \"natsasync gateway\")", c.broker.Gateway())
+		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):
+			return nil, tell("ask the gateway", err)
+		case ctx.Err() != nil:
+			return h, fmt.Errorf("producer: job %s: %w (queue it again with the same ID): %w", task.Quote(e.ID), ErrUnknown, context.Cause(ctx))
+		}
+	}
+}
+
+// readGateway takes what a gateway answered into the handle.
+func readGateway(h *handle, m *nats.Msg) error {
+	if text := m.Header.Get("Nats-Service-Error"); text != "" {
+		code := m.Header.Get("Nats-Service-Error-Code")
+		if known := gatewayErrors[code]; known != nil {
+			return fmt.Errorf("producer: gateway: %w: %s", known, text)
+		}
+		return fmt.Errorf("producer: gateway: %s: %s", code, text)
+	}
+	var said struct{ ID, Queue, Owner string }
+	if err := json.Unmarshal(m.Data, &said); err != nil || said.ID != h.id {
+		return fmt.Errorf("producer: gateway: its answer is none: %w", errors.Join(ErrUnknown, err))
+	}
+	h.queue, h.owner, h.queued = said.Queue, said.Owner, true
+	return nil
+}
+
+// enqueueEach is EnqueueAll through a gateway.
+func enqueueEach[Out any](ctx context.Context, c *Client, calls []task.Call[Out]) ([]*Job[Out], error) {
+	jobs := make([]*Job[Out], len(calls))
+	var refused []error
+	for i, call := range calls {
+		job, err := Enqueue(ctx, c, call)
+		jobs[i] = job
+		if err != nil {
+			refused = append(refused, fmt.Errorf("call %d: %w", i+1, err))
+		}
+	}
+	return jobs, joined(refused)
+}
