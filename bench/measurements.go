@@ -31,6 +31,7 @@ type ground struct {
 	profiles string
 	profile  int  // number of the last one
 	signed   bool // all is signed, and keys alone are believed
+	forged   int  // messages with a signature that is not theirs, before each job
 	sizes
 }
 
@@ -110,7 +111,13 @@ func (g *ground) measurements() []measurement {
 	const unsigned = "ours, unsigned"
 	s := *g
 	s.signed = true
+	flooded := s
+	flooded.forged = 1
 	all = append(all, []measurement{
+		{
+			name: "drain-flooded", what: "the same, a forged message before each job", unit: "jobs/s", target: atLeast(0.25, ""), against: "ours, signed",
+			ours: rate(flooded.wideDrain(ourWorker, g.wide, false)), reference: rate(s.wideDrain(ourWorker, g.wide, false)),
+		},
 		{
 			name: "drain-parallel-signed", what: "drain a lane of 1,000, all signed and proved", unit: "jobs/s", target: atLeast(0.3, ""), against: unsigned,
 			ours: rate(s.wideDrain(s.profiled("drain-parallel-signed", ourWorker), g.wide, false)), reference: rate(g.wideDrain(ourWorker, g.wide, false)),

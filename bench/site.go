@@ -39,6 +39,7 @@ type site struct {
 	broker *stream.Broker
 	signer *task.Signer // nil if nothing is signed
 	trust  task.Trust
+	forged int // messages with a signature that is not theirs, before each job
 	conns  []*nats.Conn
 	ended  int // jobs that have an outcome
 }
@@ -48,7 +49,7 @@ func openSite(ctx context.Context, g *ground, synced bool) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{server: srv, trust: task.TrustBroker}
+	s := &site{server: srv, trust: task.TrustBroker, forged: g.forged}
 	if g.signed {
 		if err := s.sign(); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -133,11 +134,16 @@ func (s *site) messages(quota string, n int) ([]*nats.Msg, error) {
 func (s *site) fill(quota string, n int) error {
 	slots := make(chan struct{}, window)
 	wrong := make(chan error, 1)
-	for range n {
+	another := []string{""}
+	for i := range n * (1 + s.forged) {
 		m, err := s.message(quota)
 		if err != nil {
 			return err
 		}
+		if i%(1+s.forged) != s.forged { // a signature, but of another message
+			m.Header[task.HeaderSignature] = another
+		}
+		another = m.Header[task.HeaderSignature]
 		slots <- struct{}{}
 		s.broker.PublishAsync(m, func(_ uint64, err error) {
 			<-slots

@@ -63,8 +63,14 @@ type role struct {
 }
 
 func (r role) play() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, os.Interrupt, syscall.SIGTERM) // to the end: a second one must not kill what is ending
+	go func() {
+		<-told
+		stop()
+	}()
 	go func() { // the test holds the other end: a process does not outlive it
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)
