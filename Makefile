@@ -25,6 +25,10 @@ build: ## compile everything, and the command into ./natsasync
 test: ## run all tests with the race detector; PKG=./task/ for one package
 	go test -race -shuffle=on -timeout 10m $(PKG)
 
+.PHONY: examples
+examples: ## run the examples that are a module of their own
+	cd examples && go vet ./... && go test -timeout 5m ./...
+
 .PHONY: node
 node: ## install what the client in another language needs, for the tests; needs npm
 	npm ci --no-audit --no-fund --prefix integration/trust/node
