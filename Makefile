@@ -8,6 +8,7 @@ tool   = $(TOOLS)/$(notdir $(firstword $(subst @, ,$(1))))-$(lastword $(subst @,
 
 PKG   ?= ./...
 TORTURE ?= --for 5m
+FUZZTIME ?= 20s
 RUN     ?= ^TestF[0-9][0-9]
 
 .DEFAULT_GOAL := help
@@ -36,6 +37,11 @@ node: ## install what the client in another language needs, for the tests; needs
 .PHONY: soak
 soak: ## try every fault many times more, half an hour; RUN=TestF02 for one row of the matrix
 	NATSASYNC_SOAK=1 go test -race -count=1 -v -timeout 90m -run '$(RUN)' ./integration/...
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder; FUZZTIME=10m for longer than 20 s each
+	@for f in $$(grep -ho '^func Fuzz[A-Za-z]*' task/*_test.go | cut -c6-); do \
+		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./task || exit 1; done
 
 .PHONY: bench
 bench: ## measure against a raw NATS client, side by side; BENCH=--quick for a glance

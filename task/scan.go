@@ -123,11 +123,19 @@ func readUint(b []byte) uint64 {
 }
 
 // Scan checks that b is exactly one msgpack value that is safe to decode: nested at
-// most [MaxDepth] deep, every declared length there, map keys that can be keys, no
-// extension but msgpack's own timestamp, nothing after it. It uses no recursion and
-// allocates nothing, however the bytes are made: msgpack/v5 by itself asks for 64 GiB
-// when shown five bytes, and overflows the stack on nested arrays.
+// most [MaxDepth] deep, every declared length there, map keys that can be keys and come
+// once, no extension but msgpack's own timestamp, nothing after it. It uses no recursion,
+// and memory for the keys of large maps alone, however the bytes are made: msgpack/v5 by
+// itself asks for 64 GiB when shown five bytes, and overflows the stack on nested arrays.
 func Scan(b []byte) error {
+	if err := scanFrame(b); err != nil {
+		return err
+	}
+	return checkKeys(b)
+}
+
+// scanFrame is Scan for bytes whose reader looks for keys that come twice itself.
+func scanFrame(b []byte) error {
 	if len(b) == 0 {
 		return refuse("empty", "there are no bytes")
 	}
