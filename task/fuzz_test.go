@@ -64,6 +64,29 @@ func FuzzDecodeClaim(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { refuzz(t, b, task.DecodeClaim, (*task.Claim).Encode) })
 }
 
+// What a gateway does with bytes: a call that it takes can be sealed, and read by a worker.
+func FuzzCall(f *testing.F) {
+	seedBytes(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := task.DecodeEnvelope(b)
+		if err != nil {
+			return
+		}
+		call, err := e.Call()
+		if err != nil {
+			return
+		}
+		sealed, err := call.Seal(task.Sealing{Installation: "INST", User: alice, Now: monday})
+		if err != nil {
+			return
+		}
+		got, err := task.DecodeEnvelope(sealed.Encode())
+		if err != nil || got.User != alice || got.Installation != "INST" {
+			t.Fatalf("sealed as %+v: %v", got, err)
+		}
+	})
+}
+
 func FuzzUnmarshal(f *testing.F) {
 	seedBytes(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
