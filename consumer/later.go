@@ -43,6 +43,11 @@ func (d *delivery) moveDue(s stream.Standing) {
 		d.ack()
 		return
 	}
+	if err := d.mayMove(); err != nil {
+		d.w.log.Debug("a job whose time has come is left to a worker that may move it", "id", d.at.ID, "queue", d.at.Queue, "err", err)
+		d.back(min(time.Duration(d.deliveries())*50*time.Millisecond, time.Second))
+		return
+	}
 	ctx, done := d.bookkeeping()
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, task.MaxSkew/5)
@@ -55,6 +60,16 @@ func (d *delivery) moveDue(s stream.Standing) {
 	default:
 		d.giveBack(unavailablePause(d.deliveries()), "move it to its lane", err)
 	}
+}
+
+// mayMove says whether this worker's word counts in the job's queue: all workers share the
+// stream of what comes later, whatever their queues are.
+func (d *delivery) mayMove() error {
+	keys := task.KeysOf(d.w.cfg.Trust)
+	if keys == nil {
+		return nil
+	}
+	return keys.MayQueue(d.w.cfg.Signer, d.at.Queue)
 }
 
 // now is the server's time, for decisions.

@@ -99,19 +99,19 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 			return err
 		}
 	}
-	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys}, func() error { return c.tell(e, logins, len(keys) > 0) })
+	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys}, func() error { return c.tell(e, logins, keys) })
 }
 
 // tell says what was made and what to do with it.
-func (c authSetupCmd) tell(e *environment, logins []access.Login, keys bool) error {
+func (c authSetupCmd) tell(e *environment, logins []access.Login, keys []task.Key) error {
 	file, flag := ".nk", "--nkey"
 	if c.Jwt {
 		file, flag = ".creds", "--creds"
 	}
 	lines := []string{
-		fmt.Sprintf("%s  put this line into the server's configuration: include %q", filepath.Join(c.Dir, "accounts.conf"), "./accounts.conf"),
+		fmt.Sprintf("%s  for the server: natsasync server --config FILE, or in the configuration of nats-server: include %q", filepath.Join(c.Dir, "accounts.conf"), "./accounts.conf"),
 	}
-	if keys {
+	if len(keys) > 0 {
 		lines = append(lines, fmt.Sprintf("%s  whose word counts: task.TrustFile, or --trust", filepath.Join(c.Dir, "keys.json")))
 	}
 	for _, l := range logins {
@@ -119,7 +119,11 @@ func (c authSetupCmd) tell(e *environment, logins []access.Login, keys bool) err
 		if !l.Inside {
 			prefix = " --js-api-prefix " + strings.TrimSuffix(access.OutsideAPI, ".")
 		}
-		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s%s; it signs too: task.SignerFromFile, or --sign", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name, prefix))
+		signs := ""
+		if slices.ContainsFunc(keys, func(k task.Key) bool { return k.Public == l.Public }) {
+			signs = "; it signs too: task.SignerFromFile, or --sign"
+		}
+		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s%s%s", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name, prefix, signs))
 	}
 	lines = append(lines, fmt.Sprintf("then, once: natsasync init %s %s --inbox-prefix _INBOX_admin", flag, filepath.Join(c.Dir, "admin"+file)))
 	return e.say("%s", strings.Join(lines, "\n"))

@@ -20,6 +20,7 @@ type jobQueueCmd struct {
 	NoQuota bool          `xor:"quota" help:"Hold no quota: run beside all others."`
 	ID      string        `help:"ID of the job; queueing it again makes no second one."`
 	Delay   time.Duration `placeholder:"DURATION" help:"Not before so long, like 90s."`
+	Gateway bool          `help:"Have a gateway queue it, as the user that this login is."`
 }
 
 type queuedView struct {
@@ -41,7 +42,11 @@ func (c jobQueueCmd) Run(ctx context.Context, e *environment) error {
 		}
 		ctx = task.WithUser(ctx, user)
 	}
-	return e.with(ctx, func(s *session, client *producer.Client) error {
+	with := e.with
+	if c.Gateway {
+		with = e.withGateway
+	}
+	return with(ctx, func(s *session, client *producer.Client) error {
 		ctx, cancel := s.brief(ctx)
 		defer cancel()
 		job, err := client.EnqueueSpec(ctx, call)

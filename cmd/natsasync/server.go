@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/natsasync/natsasync/embedded"
 )
 
@@ -16,6 +18,7 @@ type serverCmd struct {
 	Host     string `default:"127.0.0.1" help:"Address to listen on (${default}: this machine alone)."`
 	Port     int    `default:"4222" help:"Port to listen on, -1 for any free one (${default})."`
 	Cluster  int    `default:"1" placeholder:"N" help:"Nodes, 1, 3 or 5, in this process: they take the port and those after it, and directories of their own below the one given."`
+	Config   string `type:"existingfile" placeholder:"FILE" help:"Part of a configuration of nats-server: accounts and logins, as \"natsasync auth setup\" makes them, TLS, limits. What the flags say goes before it."`
 	NoSync   bool   `help:"Acknowledge writes before they are on the disk: faster, and not safe against a power cut."`
 }
 
@@ -35,7 +38,15 @@ func (c serverCmd) Validate() error {
 
 // Run serves until ctx ends.
 func (c serverCmd) Run(ctx context.Context, e *environment) error {
-	srv, err := c.start(embedded.Config{StoreDir: c.StoreDir, Host: c.Host, Port: c.Port, NoSync: c.NoSync, Logger: e.logger()})
+	cfg := embedded.Config{StoreDir: c.StoreDir, Host: c.Host, Port: c.Port, NoSync: c.NoSync, Logger: e.logger()}
+	if c.Config != "" {
+		part, err := server.ProcessConfigFile(c.Config)
+		if err != nil {
+			return fmt.Errorf("--config: %w", err)
+		}
+		cfg.Options = func(o *server.Options) { *o = *part.Clone() }
+	}
+	srv, err := c.start(cfg)
 	if err != nil {
 		return err
 	}

@@ -88,3 +88,22 @@ func (e *environment) with(ctx context.Context, do func(*session, *producer.Clie
 	}
 	return do(s, c)
 }
+
+// withGateway runs do with a client that has a gateway queue what it is given.
+func (e *environment) withGateway(ctx context.Context, do func(*session, *producer.Client) error) error {
+	if e.connection.Sign != "" {
+		return misuse("--gateway: the gateway signs (leave --sign out)")
+	}
+	s, err := e.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	opening, cancel := s.brief(ctx)
+	defer cancel()
+	c, err := producer.New(opening, s.js, producer.Config{Namespace: e.connection.Namespace, BindOnly: true, Gateway: true, Logger: s.logger()})
+	if err != nil {
+		return err
+	}
+	return do(s, c)
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -234,5 +235,76 @@ func TestAReplayedJobDoesNotRunAgain(t *testing.T) {
 	}
 	if n := s.count("say scheduled alice"); n != 1 {
 		t.Errorf("the scheduled job ran %d times", n)
+	}
+}
+
+// Who may speak for themselves alone cannot speak for another by what they put into a job.
+func TestNobodyElseIsInsideAJob(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	own := newSigner(t)
+	s.keys = append(s.keys, task.Key{Public: own.Public(), Name: "alice", Users: []task.User{alice}})
+	s.trust = task.TrustKeys(s.keys...)
+	s.work()
+	c := s.producer(s.web)
+	theirs := queue(s, c, bob, say.On("", "bob's secret"))
+	succeeds(s, theirs)
+
+	send := func(id string, change func(*task.Envelope)) {
+		t.Helper()
+		e, _ := s.sealed(alice, id)
+		change(e)
+		m := &nats.Msg{Subject: s.broker.Job(e.Queue, e.Lane, alice.Owner(), id), Data: e.Encode(), Header: nats.Header{}}
+		s.sign(m, own, "", 0)
+		if _, err := s.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inside := func(id, lane string, u task.User) *task.Envelope {
+		e, _ := s.sealed(u, "inside")
+		e.ID, e.Lane, e.Parent = id, lane, strings.TrimSuffix(id, ".1")
+		return e
+	}
+	seen := func(id string) *task.Outcome {
+		t.Helper()
+		_, err := result(s, producer.Find[string](c, id))
+		o, lookErr := producer.Find[string](c, id).Outcome(t.Context())
+		if lookErr != nil || o == nil {
+			t.Fatalf("%s: %v, %v", id, err, lookErr)
+		}
+		return o
+	}
+	for name, mode := range map[string]task.Mode{task.SerialBatch: task.Serial, task.ParallelBatch: task.Parallel} {
+		id := strings.ReplaceAll(name, ".", "-")
+		send(id, func(e *task.Envelope) {
+			e.Task, e.Mode, e.Input = name, mode, nil
+			e.Members = [][]byte{inside(id+".1", "free", bob).Encode()}
+		})
+		if o := seen(id); o.End != task.Failed || o.Failure.Code != "unauthorized" {
+			t.Errorf("%s with a member of bob's: %+v", name, o)
+		}
+	}
+	send("calls-back", func(e *task.Envelope) {
+		cb := inside("calls-back.cb.1", "callbacks", bob)
+		cb.After, cb.When, cb.Take = "calls-back", task.WhenDone, task.TakeValue
+		e.Callbacks = [][]byte{cb.Encode()}
+	})
+	if o := seen("calls-back"); o.End != task.Succeeded {
+		t.Errorf("the job itself: %+v", o)
+	}
+	if o := seen("calls-back.cb"); o.End != task.Failed || o.Failure.Code != "unauthorized" {
+		t.Errorf("a callback of bob's: %+v", o)
+	}
+	// A callback after another's job finds no such job: it looks among its own user's.
+	send("eavesdrops", func(e *task.Envelope) {
+		e.Lane, e.After, e.When, e.Take, e.Input = "callbacks", theirs.ID(), task.WhenDone, task.TakeValue, nil
+	})
+	if o := seen("eavesdrops"); o.End != task.Failed || o.Failure.Code != "no_such_job" {
+		t.Errorf("a callback after bob's job: %+v", o)
+	}
+	for _, ran := range s.history() {
+		if strings.Contains(ran, "inside") || ran == "say bob's secret alice" {
+			t.Errorf("%q ran", ran)
+		}
 	}
 }

@@ -175,3 +175,26 @@ func TestHandlersHearWhatWorkersSigned(t *testing.T) {
 		t.Errorf("a forged outcome counts: %v, %v", o, err)
 	}
 }
+
+// All workers share what comes later; each moves what its key may.
+func TestAJobThatIsDueWaitsForAWorkerOfItsQueue(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	posts := newSigner(t)
+	s.keys[1].Into = nil
+	s.keys = append(s.keys, task.Key{Public: posts.Public(), Name: "posts", Works: []string{"mail"}})
+	s.trust = task.TrustKeys(s.keys...)
+	s.work()
+	c := s.producer(s.web)
+	var jobs []*producer.Job[string]
+	for range 10 {
+		jobs = append(jobs, queue(s, c, alice, say.On("", "mailed", task.InQueue("mail"), task.Delay(100*time.Millisecond))))
+	}
+	s.work(func(c *consumer.Config) { c.Queues, c.Signer, c.Trust = []string{"mail"}, posts, s.trust })
+	for _, job := range jobs {
+		succeeds(s, job)
+	}
+	for subject, m := range s.aside() {
+		t.Errorf("%s was put aside: %v", subject, m.Header)
+	}
+}
