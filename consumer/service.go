@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/natsasync/natsasync/task"
 )
 
 // ServiceName is under which workers answer `nats service ls`.
@@ -21,6 +23,10 @@ func (w *Worker) serve() (func(), error) {
 	if err != nil {
 		host = ""
 	}
+	trust := "broker"
+	if task.KeysOf(w.cfg.Trust) != nil {
+		trust = "keys"
+	}
 	svc, err := micro.AddService(w.broker.Conn(), micro.Config{
 		Name: ServiceName, Version: version, Description: "runs jobs of natsasync",
 		Metadata: map[string]string{
@@ -29,6 +35,7 @@ func (w *Worker) serve() (func(), error) {
 			"queues":      strings.Join(w.cfg.Queues, ","),
 			"tasks":       strings.Join(w.reg.Names(), ","),
 			"concurrency": strconv.Itoa(w.cfg.Concurrency),
+			"trust":       trust,
 			"host":        host,
 			"pid":         strconv.Itoa(os.Getpid()),
 			"started":     w.broker.Now().UTC().Format(time.RFC3339),

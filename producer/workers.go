@@ -24,6 +24,7 @@ type Worker struct {
 	Queues      []string
 	Tasks       []string
 	Concurrency int
+	Trust       string // "keys" or "broker": whose word it takes for who queued a job
 	Started     time.Time
 }
 
@@ -81,6 +82,7 @@ func (c *Client) workerFrom(data []byte) (Worker, bool) {
 	w := Worker{
 		ID: info.ID, Name: info.Metadata["worker"], Version: info.Version, Host: info.Metadata["host"],
 		Queues: list(info.Metadata["queues"]), Tasks: list(info.Metadata["tasks"]),
+		Trust: info.Metadata["trust"],
 	}
 	w.PID, _ = strconv.Atoi(info.Metadata["pid"])
 	w.Concurrency, _ = strconv.Atoi(info.Metadata["concurrency"])

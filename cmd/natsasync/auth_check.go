@@ -16,7 +16,7 @@ import (
 )
 
 type authCheckCmd struct {
-	Role   string   `arg:"" help:"What the login is for: producer, waiter, canceller, watcher, handler, operator, worker or gateway."`
+	Role   string   `arg:"" help:"What the login is for: producer, waiter, canceller, watcher, handler, operator, worker, admin, gateway or caller."`
 	User   string   `name:"for" placeholder:"REALM:ID" help:"The one user that the login is for."`
 	Queues []string `name:"queue" help:"Queues of a worker."`
 	Into   []string `help:"Queues that the jobs of a worker may queue into beside its own."`

@@ -2,85 +2,114 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"time"
+	"net"
+	"net/url"
 
-	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/nats-io/jsm.go/natscontext"
+	"github.com/nats-io/nats.go"
 )
-
-// login is what the server says of whoever asks.
-type login struct {
-	User        string          `json:"user"`
-	Account     string          `json:"account"`
-	Permissions json.RawMessage `json:"permissions"`
-}
 
 // account says whether this login is in the account of the workers: a producer there can do more than its rights say.
 func (d *doctor) account(ctx context.Context, workers int) {
-	who, err := d.askWho(ctx)
+	short, cancel := d.brief(ctx)
+	defer cancel()
+	who, err := askLogin(short, d.nc)
 	const means, fix = "a producer in the workers' account can have the server write where it may not itself, into outcomes too",
 		"give producers an account of their own: docs/security.md"
 	switch {
 	case err != nil:
 		d.found(finding{note, "account", "whether producers share the workers' account is not known: " + err.Error(), means, fix})
-	case who.User == "":
+	case who.User == "" && d.local():
 		d.found(finding{
 			note, "account", "the server asks for no login",
 			"whoever reaches it can queue as any user, and write outcomes", "let only services of yours reach it, or set up logins: docs/security.md",
 		})
+	case who.User == "":
+		d.found(finding{
+			critical, "account", "the server asks for no login, and listens beyond this machine",
+			"whoever reaches it can queue as any user, and write outcomes", "set up logins: natsasync auth setup, docs/security.md",
+		})
 	case workers == 0:
 		d.found(finding{note, "account", fmt.Sprintf("login %s is in account %s; no worker answers there", who.User, who.Account), "", ""})
-	case len(who.Permissions) > 0 && string(who.Permissions) != "null":
+	case who.Permissions != nil:
 		d.found(finding{warning, "account", fmt.Sprintf("login %s, which has not all rights, is in account %s, as the workers are", who.User, who.Account), means, fix})
 	default:
 		d.found(finding{note, "account", fmt.Sprintf("login %s is in account %s, as the workers are: see that producers are not", who.User, who.Account), means, fix})
 	}
+	if err == nil && who.User != "" {
+		d.anonymous(ctx, who)
+	}
 }
 
-func (d *doctor) askWho(ctx context.Context) (*login, error) {
-	short, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	msg, err := d.nc.RequestWithContext(short, "$SYS.REQ.USER.INFO", nil)
+// anonymous tries to get in without a login, as no_auth_user of a server lets everybody do.
+func (d *doctor) anonymous(ctx context.Context, own *whoami) {
+	nc, err := d.connectAnonymously()
 	if err != nil {
-		return nil, errors.New("this login may not ask")
+		d.ok("login", "nobody gets in without one")
+		return
 	}
-	var answer struct {
-		Data *login `json:"data"`
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil || answer.Data == nil {
-		return nil, errors.New("the server's answer cannot be read")
-	}
-	return answer.Data, nil
-}
-
-// strays finds jobs in lanes that do not exist: only somebody who publishes by hand puts them there.
-func (d *doctor) strays(ctx context.Context, queue string, lanes []stream.Lane) error {
-	known := map[string]bool{stream.LaneCallbacks: true, stream.LaneLater: true}
-	for _, l := range lanes {
-		if l.Queue == queue {
-			known[l.Name] = true
-		}
-	}
-	found := map[string]int{}
-	looked := 0
-	for m, err := range d.b.Range(ctx, d.b.Jobs(), d.b.QueueFilter(queue), 0) {
-		if err != nil {
-			return err
-		}
-		if looked++; looked > jobsLooked {
-			break
-		}
-		if at, ok := d.b.ParseJob(m.Subject); ok && !known[at.Lane] {
-			found[at.Lane]++
-		}
-	}
-	for lane, n := range found {
+	defer nc.Close()
+	short, cancel := d.brief(ctx)
+	defer cancel()
+	who, err := askLogin(short, nc)
+	switch {
+	case err != nil:
+		d.found(finding{warning, "login", "whoever has none gets in too; as whom is not known: " + err.Error(), "", "remove no_auth_user from the server's configuration"})
+	case who.Account == own.Account:
 		d.found(finding{
-			critical, "lanes", fmt.Sprintf("%d jobs are in lane %s of queue %s, which does not exist", n, lane, queue),
-			"nobody runs them", fmt.Sprintf("natsasync queue quota %s %s SIZE", queue, lane),
+			critical, "login", fmt.Sprintf("whoever has none gets in as %s, into account %s", who.User, who.Account),
+			"whoever reaches the server can do what this login may", "remove no_auth_user from the server's configuration, or let it name a user of another account",
+		})
+	default:
+		d.found(finding{
+			note, "login", fmt.Sprintf("whoever has none gets in as %s, into account %s", who.User, who.Account), "they can do what that login may: natsasync auth check tells it",
+			"remove no_auth_user from the server's configuration, unless it is meant so",
 		})
 	}
-	return nil
+}
+
+func (d *doctor) connectAnonymously() (*nats.Conn, error) {
+	settings, err := d.connection.settings()
+	if err != nil {
+		return nil, err
+	}
+	nameless, err := natscontext.New("", false, withoutLogin(settings)...)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := nameless.NATSOptions(nats.Name("natsasync doctor"), nats.Timeout(d.connection.Timeout), nats.NoReconnect())
+	if err != nil {
+		return nil, err
+	}
+	at, err := url.Parse(d.nc.ConnectedUrl())
+	if err != nil {
+		return nil, err
+	}
+	at.User = nil
+	return nats.Connect(at.String(), opts...)
+}
+
+// line says whether others can listen on the way to the server.
+func (d *doctor) line() {
+	at, err := url.Parse(d.nc.ConnectedUrl())
+	if _, plain := d.nc.TLSConnectionState(); plain == nil || err == nil && at.Scheme == "wss" {
+		d.ok("line", "it is TLS")
+		return
+	}
+	if d.local() {
+		d.ok("line", "it is not TLS, and stays on this machine")
+		return
+	}
+	d.found(finding{
+		warning, "line", fmt.Sprintf("the one to %s is not TLS", d.nc.ConnectedAddr()),
+		"who can listen on it reads inputs, results and passwords, and can change jobs that are not signed", "set up tls in the server's configuration, then use --tlsca or the context",
+	})
+}
+
+// local says whether the server is reached on an address that other machines cannot reach.
+func (d *doctor) local() bool {
+	host, _, err := net.SplitHostPort(d.nc.ConnectedAddr())
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
 }

@@ -41,7 +41,7 @@ func (d *doctor) lanes(ctx context.Context) error {
 		}
 	}
 	for _, queue := range queues {
-		if err := d.strays(ctx, queue, lanes); err != nil {
+		if err := d.heads(ctx, queue, lanes, workers); err != nil {
 			return err
 		}
 		for _, name := range []string{stream.QuotaDefault, stream.LaneFree, stream.LaneSystem} {
@@ -79,6 +79,8 @@ func (d *doctor) workers(ctx context.Context, queues []string, workers []produce
 		})
 	}
 	d.ok("workers", "%d answer", len(workers))
+	d.trust(workers)
+	d.line()
 	d.account(ctx, len(workers))
 	return nil
 }

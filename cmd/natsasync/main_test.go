@@ -246,10 +246,10 @@ func fortified(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // guarded starts a server with a user that may do anything, one that may nearly, one that may only look at streams and
-// one that may only queue jobs, and names it in GUARDED_URL.
+// one that may only queue jobs, and names it in GUARDED_URL. A name is that of the user that everybody is who has no login.
 func guarded(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: guarded")
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: guarded [NOBODY]")
 	}
 	look := &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.>", "$JS.API.INFO", "$JS.API.STREAM.MSG.GET.>"}}}
 	web := &server.Permissions{
@@ -259,6 +259,7 @@ func guarded(ts *testscript.TestScript, neg bool, args []string) {
 	nearly := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"secret.>"}}}
 	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: slog.New(slog.DiscardHandler), Options: func(o *server.Options) {
 		o.Users = []*server.User{{Username: "admin", Password: "s3cret"}, {Username: "helper", Password: "s3cret", Permissions: nearly}, {Username: "looker", Password: "s3cret", Permissions: look}, {Username: "web", Password: "s3cret", Permissions: web}}
+		o.NoAuthUser = strings.Join(args, "")
 	}})
 	ts.Check(err)
 	ts.Setenv("GUARDED_URL", srv.URL())

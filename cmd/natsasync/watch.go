@@ -45,7 +45,7 @@ func (c watchCmd) Run(ctx context.Context, e *environment) error {
 			return err
 		}
 		w := &watcher{terminal: s.terminal, broken: make(chan error, 1)}
-		sub, err := hooks.Subscribe(ctx, s.js, w.handlers(), hooks.Config{Queue: c.Queue, Namespace: s.connection.Namespace, Logger: s.logger()})
+		sub, err := hooks.Subscribe(ctx, s.js, w.handlers(), hooks.Config{Queue: c.Queue, Namespace: s.connection.Namespace, Logger: s.logger(), Trust: s.connection.trust()})
 		if err != nil {
 			return err
 		}

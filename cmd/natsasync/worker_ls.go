@@ -20,6 +20,7 @@ type workerView struct {
 	Queues      []string  `json:"queues"`
 	Tasks       []string  `json:"tasks"`
 	Concurrency int       `json:"concurrency,omitempty"`
+	Trust       string    `json:"trust,omitempty"`
 	Started     time.Time `json:"started,omitzero"`
 }
 
@@ -35,11 +36,11 @@ func (workerLsCmd) Run(ctx context.Context, e *environment) error {
 		views := make([]workerView, len(workers))
 		var rows [][]cell
 		for i, w := range workers {
-			views[i] = workerView{w.ID, w.Name, w.Version, w.Host, w.PID, orEmpty(w.Queues), orEmpty(w.Tasks), w.Concurrency, w.Started.UTC()}
-			rows = append(rows, texts(w.Name, w.Host, strconv.Itoa(w.PID), strings.Join(w.Queues, ","), strconv.Itoa(w.Concurrency), strings.Join(w.Tasks, ","), clock(w.Started)))
+			views[i] = workerView{w.ID, w.Name, w.Version, w.Host, w.PID, orEmpty(w.Queues), orEmpty(w.Tasks), w.Concurrency, w.Trust, w.Started.UTC()}
+			rows = append(rows, texts(w.Name, w.Host, strconv.Itoa(w.PID), strings.Join(w.Queues, ","), strconv.Itoa(w.Concurrency), w.Trust, strings.Join(w.Tasks, ","), clock(w.Started)))
 		}
 		return s.result(views, func() error {
-			return s.table([]string{"worker", "host", "pid", "queues", "slots", "tasks", "started"}, rows)
+			return s.table([]string{"worker", "host", "pid", "queues", "slots", "trust", "tasks", "started"}, rows)
 		})
 	})
 }
