@@ -12,8 +12,7 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
-// gateQueue queues n jobs one by one through a gateway in this process, which signs them. The server of a measurement
-// has one account, so the word about who asks, that a server would add at the border, comes with the call.
+// gateQueue queues n jobs one by one through a gateway in this process, which signs them.
 func gateQueue(ctx context.Context, s *site, n int) (float64, error) {
 	c, _, err := s.client(ctx)
 	if err != nil {
@@ -23,8 +22,7 @@ func gateQueue(ctx context.Context, s *site, n int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	people := gateway.People{Logins: map[gateway.Caller]task.User{{Account: "APPS", User: "alice"}: alice}}
-	g, err := gateway.Start(js.Conn(), c, s.broker.Gateway(), people, quiet)
+	g, err := gateway.Start(js.Conn(), c, s.broker.Names, quiet)
 	if err != nil {
 		return 0, err
 	}
@@ -37,14 +35,13 @@ func askGate(ctx context.Context, s *site, n int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	who := nats.Header{"Nats-Request-Info": {`{"acc":"APPS","user":"alice"}`}}
 	began := time.Now()
 	for range n {
-		e, err := noop.On(object, input).Spec().Seal(task.Sealing{Now: time.Now()})
+		e, err := noop.On(object, input).Spec().Seal(task.Sealing{User: alice, Now: time.Now()})
 		if err != nil {
 			return 0, err
 		}
-		m, err := js.Conn().RequestMsgWithContext(ctx, &nats.Msg{Subject: s.broker.Gateway(), Header: who, Data: e.Encode()})
+		m, err := js.Conn().RequestMsgWithContext(ctx, &nats.Msg{Subject: s.broker.Gateway(alice.Owner()), Data: e.Encode()})
 		if err != nil {
 			return 0, err
 		}

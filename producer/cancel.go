@@ -128,7 +128,7 @@ func started(claim *task.Claim) bool { return claim != nil && !claim.Started.IsZ
 // it: then it stays for a worker's look, which ends what the job has begun. What is
 // left over does no harm either: whoever gets it sees the outcome.
 func (c *Client) sweep(ctx context.Context, p *place, unstarted bool) {
-	if p == nil || !unstarted && p.stream == c.broker.Jobs() {
+	if p == nil || !unstarted && p.stream == c.broker.Jobs() || c.bound() {
 		return
 	}
 	waits, err := c.waiting(ctx, p)

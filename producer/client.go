@@ -56,19 +56,20 @@ type Config struct {
 	// may not make streams. Defaults to false.
 	BindOnly bool
 
-	// Installation is that of the streams, as "natsasync auth setup" and "natsasync init"
-	// print it, for a login that has the right to publish jobs and no other: then New looks
-	// at nothing on the server. It needs BindOnly. Defaults to what the streams say.
+	// Installation is that of the streams, as their metadata have it, for a login that has
+	// the right to publish jobs and no other: then New looks at nothing on the server. It
+	// needs BindOnly. Defaults to what the streams say.
 	Installation string
 
 	// Gateway has calls queued by "natsasync gateway", for a login that may publish no jobs
-	// itself: one by one, for the user that the server says this login is, whoever is in
-	// ctx. There is no Tx, and nothing of a queue is known here. It needs BindOnly, and
-	// Installation if Trust is set. Defaults to false.
+	// itself: one by one, for the user of ctx, whose owner is in the subject that this login
+	// may publish on. There is no Tx, and nothing of a queue is known here. It needs BindOnly,
+	// and Installation if Trust is set. Defaults to false.
 	Gateway bool
 
-	// Owner is the one user whose jobs this login may see, if NATS bounds it to their
-	// subjects: then a job is looked for by its ID among theirs. Defaults to all users.
+	// Owner is the one user whose jobs this login may see, if NATS binds it to their
+	// subjects, as "natsasync auth setup --waiter NAME=REALM:ID" does: then a job is looked
+	// for by its ID among theirs, and New looks at no stream. Defaults to all users.
 	Owner task.User
 
 	// Logger gets what is worth knowing and no error of a call tells. Defaults to zerolog
@@ -130,6 +131,7 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, erro
 		Signer:    cfg.Signer,
 		Keys:      task.KeysOf(cfg.Trust),
 		AnyReader: true,
+		Bound:     !cfg.Owner.Anonymous(),
 
 		Installation: cfg.Installation,
 	})

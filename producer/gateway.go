@@ -33,11 +33,10 @@ func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	h := c.handleOf(e)
-	h.owner = c.anyOwner()
-	body := e.Encode()
+	body, subject := e.Encode(), c.broker.Gateway(e.User.Owner())
 	for timeout := stream.RequestTimeout; ; timeout = stream.Longer(timeout) {
 		once, end := context.WithTimeout(ctx, timeout)
-		answer, err := c.broker.Conn().RequestWithContext(once, c.broker.Gateway(), body)
+		answer, err := c.broker.Conn().RequestWithContext(once, subject, body)
 		end()
 		switch {
 		case err == nil:
@@ -47,7 +46,7 @@ func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error
 			}
 			return h, err
 		case errors.Is(err, nats.ErrNoResponders):
-			return nil, fmt.Errorf("producer: gateway: nobody takes calls on %s (start \"natsasync gateway\")", c.broker.Gateway())
+			return nil, fmt.Errorf("producer: gateway: nobody takes calls on %s (start \"natsasync gateway\")", subject)
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):
 			return nil, tell("ask the gateway", err)
 		case ctx.Err() != nil:

@@ -17,6 +17,9 @@ func Find[Out any](c *Client, id string) *Job[Out] {
 	return &Job[Out]{&handle{client: c, id: id, queue: "*", owner: c.anyOwner()}}
 }
 
+// bound says whether this login may look at the jobs of one user alone, and at nothing else.
+func (c *Client) bound() bool { return !c.cfg.Owner.Anonymous() }
+
 // anyOwner is "*", or the one owner whose jobs this client may see.
 func (c *Client) anyOwner() string {
 	if c.cfg.Owner.Anonymous() {

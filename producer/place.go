@@ -62,9 +62,9 @@ func (c *Client) placeOf(in string, m *stream.Message) *place {
 	return p
 }
 
-// waiting says whether no worker can have got the message yet.
+// waiting says whether no worker can have got the message yet, as far as this login may know.
 func (c *Client) waiting(ctx context.Context, p *place) (bool, error) {
-	if p.stream == c.broker.Later() {
+	if p.stream == c.broker.Later() || c.bound() {
 		return true, nil
 	}
 	upTo, err := c.broker.Delivered(ctx, p.Queue, p.Lane)

@@ -15,8 +15,8 @@ import (
 // later be given to somebody else is a bad ID. Rights are not part of it: they are
 // looked up when the job runs. The zero User is anonymous, which means no rights.
 type User struct {
-	Realm string `msgpack:"r"`
-	ID    string `msgpack:"i"`
+	Realm string `msgpack:"r" json:"realm,omitempty"`
+	ID    string `msgpack:"i" json:"id"`
 }
 
 // Anonymous says whether u is nobody.

@@ -77,3 +77,15 @@ func (c connection) trust() task.Trust {
 	}
 	return task.TrustFile(c.TrustFile)
 }
+
+// owner is the user that the login is bound to, the anonymous one if it is to none.
+func (c connection) owner() (task.User, error) {
+	if c.Owner == "" {
+		return task.User{}, nil
+	}
+	u, err := parseUser(c.Owner)
+	if err != nil {
+		return task.User{}, usageError{fmt.Errorf("--owner %s: it is REALM:ID", task.Quote(c.Owner))}
+	}
+	return u, nil
+}

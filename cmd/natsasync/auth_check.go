@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,6 +120,12 @@ func (w *whoami) Granted() access.Granted {
 		p.to.Deny = p.from.Deny
 	}
 	return g
+}
+
+// unlimited says whether the login may publish and listen to anything.
+func (w *whoami) unlimited() bool {
+	g := w.Granted()
+	return slices.Contains(g.Publish.Allow, ">") && slices.Contains(g.Subscribe.Allow, ">") && len(g.Publish.Deny)+len(g.Subscribe.Deny) == 0
 }
 
 func askLogin(ctx context.Context, nc *nats.Conn) (*whoami, error) {

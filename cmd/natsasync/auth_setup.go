@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +15,7 @@ import (
 )
 
 type authSetupCmd struct {
-	Dir       string   `arg:"" help:"Folder for what is made: keys, creds, and the server's configuration. It is made, and must be empty."`
+	Dir       string   `arg:"" help:"Folder for what is made: keys, creds, and the server's configuration. In one of an earlier setup the keys that are there stay, and all else is made anew from the flags."`
 	Jwt       bool     `help:"Make JWTs: an operator, accounts, and creds files. Otherwise accounts and nkeys for a configuration file."`
 	Worker    []string `sep:"none" placeholder:"NAME=QUEUE,…" help:"A worker of these queues. May be given again, as all that follow."`
 	Into      []string `sep:"none" placeholder:"NAME=QUEUE,…" help:"Queues that the jobs of a worker may queue into beside its own."`
@@ -29,15 +27,14 @@ type authSetupCmd struct {
 	Watcher   []string `sep:"none" placeholder:"NAME" help:"A login that sees everything and changes nothing."`
 	Handler   []string `sep:"none" placeholder:"NAME" help:"A login that handles all outcomes under the durable name NAME."`
 	Operator  []string `sep:"none" placeholder:"NAME" help:"A login that watches, cancels, pauses and purges."`
-	Gateway   []string `sep:"none" placeholder:"NAME" help:"The login of natsasync gateway, which speaks for --realm."`
-	Caller    []string `sep:"none" placeholder:"NAME" help:"A login that queues through the gateway alone."`
+	Gateway   []string `sep:"none" placeholder:"NAME" help:"The login of natsasync gateway, which speaks for --realm. There is one, for as many processes as you like."`
+	Caller    []string `sep:"none" placeholder:"NAME[=REALM:ID]" help:"A login that queues through the gateway alone: for one user, or for all of the gateway's --realm."`
 }
 
 // actor is a login that is being put together.
 type actor struct {
 	login access.Login
 	key   task.Key
-	seed  []byte
 }
 
 // Run makes everything in memory first: nothing half-done is left.
@@ -50,7 +47,8 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := makeEmpty(c.Dir); err != nil {
+	dir, err := openFolder(c.Dir)
+	if err != nil {
 		return err
 	}
 	var logins []access.Login
@@ -58,11 +56,10 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 	seeds := make(map[string][]byte)
 	for _, name := range slices.Sorted(maps.Keys(actors)) {
 		a := actors[name]
-		if a.key.Public, a.seed, err = makeKey(filepath.Join(c.Dir, name+".nk")); err != nil {
+		if a.key.Public, seeds[name], err = dir.key(name); err != nil {
 			return err
 		}
 		a.login.Public = a.key.Public
-		seeds[name] = a.seed
 		logins = append(logins, a.login)
 		if task.TrustKeys(a.key).Check() == nil {
 			keys = append(keys, a.key)
@@ -71,33 +68,16 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 	setup := access.NewSetup(logins...)
 	config := setup.Config()
 	if c.Jwt {
-		tokens, err := setup.Tokens(seeds)
-		if err != nil {
+		if config, err = dir.tokens(setup, seeds); err != nil {
 			return err
 		}
-		config = tokens.Config
-		for name, text := range tokens.Creds {
-			if err := writePrivate(filepath.Join(c.Dir, name+".creds"), text); err != nil {
-				return err
-			}
-		}
-		for name, seed := range tokens.Seeds {
-			if err := writePrivate(filepath.Join(c.Dir, name+".account.nk"), append(seed, '\n')); err != nil {
-				return err
-			}
-		}
 	}
-	if err := writePublic(filepath.Join(c.Dir, "accounts.conf"), []byte(config)); err != nil {
+	dir.public("accounts.conf", []byte(config))
+	if err := dir.trust(keys); err != nil {
 		return err
 	}
-	if len(keys) > 0 {
-		text, err := json.MarshalIndent(map[string]any{"keys": keys}, "", "  ")
-		if err != nil {
-			return fmt.Errorf("encode the keys: %w", err)
-		}
-		if err := writePublic(filepath.Join(c.Dir, "keys.json"), append(text, '\n')); err != nil {
-			return err
-		}
+	if err := dir.write(); err != nil {
+		return err
 	}
 	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys}, func() error { return c.tell(e, logins, keys) })
 }
@@ -119,14 +99,52 @@ func (c authSetupCmd) tell(e *environment, logins []access.Login, keys []task.Ke
 		if !l.Inside {
 			prefix = " --js-api-prefix " + strings.TrimSuffix(access.OutsideAPI, ".")
 		}
+		if owner := c.boundTo(l.Name); owner != "" {
+			prefix += " --owner " + owner
+		}
 		signs := ""
 		if slices.ContainsFunc(keys, func(k task.Key) bool { return k.Public == l.Public }) {
 			signs = "; it signs too: task.SignerFromFile, or --sign"
 		}
 		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s%s%s", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name, prefix, signs))
 	}
-	lines = append(lines, fmt.Sprintf("then, once: natsasync init %s %s --inbox-prefix _INBOX_admin", flag, filepath.Join(c.Dir, "admin"+file)))
+	lines = append(lines, fmt.Sprintf("then, once: natsasync %s %s --inbox-prefix _INBOX_admin init%s", flag, filepath.Join(c.Dir, "admin"+file), queuesOf(keys)))
 	return e.say("%s", strings.Join(lines, "\n"))
+}
+
+// boundTo is the one user that a login is for, "" if it is for several.
+func (c authSetupCmd) boundTo(login string) string {
+	owner := ""
+	for _, texts := range [][]string{c.Producer, c.Waiter, c.Canceller, c.Caller} {
+		for _, text := range texts {
+			name, user, _ := strings.Cut(text, "=")
+			if name != login {
+				continue
+			}
+			if user == "" || owner != "" && owner != user {
+				return ""
+			}
+			owner = user
+		}
+	}
+	return owner
+}
+
+// queuesOf are the queues of all workers, as arguments.
+func queuesOf(keys []task.Key) string {
+	var all []string
+	for _, k := range keys {
+		all = append(all, k.Works...)
+		all = append(all, k.Into...)
+	}
+	slices.Sort(all)
+	text := ""
+	for _, q := range slices.Compact(all) {
+		if q != task.DefaultQueue {
+			text += " " + q
+		}
+	}
+	return text
 }
 
 func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
@@ -148,9 +166,6 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 			a = &actor{login: access.Login{Name: name, Inside: role.Inside()}, key: task.Key{Name: name}}
 			actors[name] = a
 		}
-		if a.login.Inside != role.Inside() {
-			return fmt.Errorf("%s %q: workers and gateways are in the account of the streams and nobody else is (give it a login of its own)", flag, name)
-		}
 		scope := access.Scope{Names: names, Inbox: "_INBOX_" + name}
 		switch {
 		case role == access.Worker:
@@ -169,7 +184,7 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 				return fmt.Errorf("%s %s: it is NAME or NAME=REALM:ID", flag, task.Quote(text))
 			}
 			scope.Owner = user.Owner()
-			if role != access.Waiter && !slices.Contains(a.key.Users, user) {
+			if role != access.Waiter && role != access.Caller && !slices.Contains(a.key.Users, user) {
 				a.key.Users = append(a.key.Users, user)
 			}
 		case role == access.Producer, role == access.Canceller, role == access.Gateway:
@@ -201,13 +216,19 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 		{"--handler", access.Handler, c.Handler, false},
 		{"--operator", access.Operator, c.Operator, false},
 		{"--gateway", access.Gateway, c.Gateway, false},
-		{"--caller", access.Caller, c.Caller, false},
+		{"--caller", access.Caller, c.Caller, true},
 	} {
 		for _, text := range given.texts {
 			if err := add(given.flag, given.role, text, given.bound); err != nil {
 				return nil, err
 			}
 		}
+	}
+	if len(c.Gateway) > 1 {
+		return nil, fmt.Errorf("--gateway %s: there is one already (run as many processes as you like with the login %q)", task.Quote(c.Gateway[1]), c.Gateway[0])
+	}
+	if len(c.Caller) > 0 && len(c.Gateway) == 0 {
+		return nil, fmt.Errorf("--caller %s: there is no gateway that it could ask (give --gateway NAME)", task.Quote(c.Caller[0]))
 	}
 	if len(actors) == 1 {
 		return nil, errors.New("auth setup: there are no logins (give --worker, --producer and so on)")
@@ -242,6 +263,9 @@ func (c authSetupCmd) lists() (into, quotas map[string][]string, err error) {
 }
 
 func splitQueues(flag, text string) ([]string, error) {
+	if text == "" {
+		return nil, fmt.Errorf("%s: which? (it is NAME=NAME,…, like %s docs=default,mail)", flag, flag)
+	}
 	list := strings.Split(text, ",")
 	for _, name := range list {
 		if err := task.CheckToken("name", name); err != nil {
@@ -249,25 +273,4 @@ func splitQueues(flag, text string) ([]string, error) {
 		}
 	}
 	return list, nil
-}
-
-func makeEmpty(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder: %w", err)
-	}
-	there, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("look into the folder: %w", err)
-	}
-	if len(there) > 0 {
-		return fmt.Errorf("folder %s: it is not empty (choose another: keys are not written over)", task.Quote(dir))
-	}
-	return nil
-}
-
-func writePublic(path string, text []byte) error {
-	if err := os.WriteFile(path, text, 0o644); err != nil {
-		return fmt.Errorf("write the setup: %w", err)
-	}
-	return nil
 }

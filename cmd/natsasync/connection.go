@@ -35,6 +35,7 @@ type connection struct {
 	Trace          bool          `help:"Log on stderr: debug lines and the JetStream client's requests."`
 	Sign           string        `env:"NATSASYNC_SIGN" placeholder:"FILE" help:"Seed or creds file to sign with what is queued and cancelled (${env})."`
 	TrustFile      string        `name:"trust" env:"NATSASYNC_TRUST" placeholder:"FILE" help:"Keys whose word counts for how jobs ended; without it NATS's word does (${env})."`
+	Owner          string        `env:"NATSASYNC_OWNER" placeholder:"REALM:ID" help:"The one user that the login is bound to, if it is to one (${env})."`
 	Namespace      string        `env:"NATSASYNC_NAMESPACE" default:"natsasync" help:"First token of every subject (${env}, ${default})."`
 }
 

@@ -51,6 +51,7 @@ type innerView struct {
 type lookup struct {
 	b      *stream.Broker
 	client *producer.Client
+	bound  bool // to the jobs of one user
 	detail *detail
 }
 
@@ -228,25 +229,32 @@ func (l *lookup) ends(ctx context.Context, inner []innerView) ([]innerView, erro
 
 // notes reads what the status leaves out: the text of the progress.
 func (l *lookup) notes(ctx context.Context, owner, id string) error {
-	m, err := l.b.Last(ctx, l.b.Outcomes(), l.b.Note(owner, id))
-	if err != nil || m == nil {
+	n, err := l.b.ReadNotes(ctx, l.detail.status.Queue, owner, id)
+	if err != nil || n == nil {
 		return err
 	}
-	if n, err := task.DecodeNotes(m.Data); err == nil {
-		l.detail.Text = n.Text
-		l.detail.Progress, l.detail.Notes = n.Progress, viewNotes(n.Values)
-	}
+	l.detail.Text = n.Text
+	l.detail.Progress, l.detail.Notes = n.Progress, viewNotes(n.Values)
 	return nil
 }
 
-// claims is the history of attempts, as far as it is kept.
+// claims is the history of attempts, as far as it is kept and this login may read it.
 func (l *lookup) claims(ctx context.Context, owner, id string) error {
-	for m, err := range l.b.Range(ctx, l.b.Outcomes(), l.b.Names.Outcome("*", stream.KindClaimed, owner, id), 0) {
+	filter := l.b.Names.Outcome("*", stream.KindClaimed, owner, id)
+	all := l.b.Range(ctx, l.b.Outcomes(), filter, 0)
+	if l.bound {
+		all = func(yield func(*stream.Message, error) bool) {
+			if m, err := l.b.Last(ctx, l.b.Outcomes(), filter); m != nil || err != nil {
+				yield(m, err)
+			}
+		}
+	}
+	for m, err := range all {
 		if err != nil {
 			return err
 		}
-		c, err := task.DecodeClaim(m.Data)
-		if err != nil {
+		c := l.b.ReadStanding(m).Claim
+		if c == nil {
 			continue
 		}
 		view, err := viewClaim(c)

@@ -5,21 +5,22 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 
 	"github.com/nats-io/jsm.go/natscontext"
 	"github.com/nats-io/nats.go"
 )
 
-// account says whether this login is in the account of the workers: a producer there can do more than its rights say.
-func (d *doctor) account(ctx context.Context, workers int) {
+// account says whether this login is in the account of the streams, where no right limits what answers it leads where.
+func (d *doctor) account(ctx context.Context) {
 	short, cancel := d.brief(ctx)
 	defer cancel()
 	who, err := askLogin(short, d.nc)
-	const means, fix = "a producer in the workers' account can have the server write where it may not itself, into outcomes too",
-		"give producers an account of their own: docs/security.md"
+	const means, fix = "the server publishes an answer where who asks has said, so whoever is in this account can do anything with the streams",
+		"give each service a login in an account of its own: natsasync auth setup, docs/security.md"
 	switch {
 	case err != nil:
-		d.found(finding{note, "account", "whether producers share the workers' account is not known: " + err.Error(), means, fix})
+		d.found(finding{note, "account", "whether this login is in the account of the streams is not known: " + err.Error(), means, fix})
 	case who.User == "" && d.local():
 		d.found(finding{
 			note, "account", "the server asks for no login",
@@ -30,12 +31,12 @@ func (d *doctor) account(ctx context.Context, workers int) {
 			critical, "account", "the server asks for no login, and listens beyond this machine",
 			"whoever reaches it can queue as any user, and write outcomes", "set up logins: natsasync auth setup, docs/security.md",
 		})
-	case workers == 0:
-		d.found(finding{note, "account", fmt.Sprintf("login %s is in account %s; no worker answers there", who.User, who.Account), "", ""})
-	case who.Permissions != nil:
-		d.found(finding{warning, "account", fmt.Sprintf("login %s, which has not all rights, is in account %s, as the workers are", who.User, who.Account), means, fix})
+	case !strings.HasPrefix(d.b.APIPrefix(), "$JS."):
+		d.ok("account", "login %s is in account %s, and the streams are in another", who.User, who.Account)
+	case who.unlimited():
+		d.found(finding{note, "account", fmt.Sprintf("login %s may do everything in account %s, as an administrator", who.User, who.Account), "", ""})
 	default:
-		d.found(finding{note, "account", fmt.Sprintf("login %s is in account %s, as the workers are: see that producers are not", who.User, who.Account), means, fix})
+		d.found(finding{warning, "account", fmt.Sprintf("login %s, which has not all rights, is in account %s, as the streams are", who.User, who.Account), means, fix})
 	}
 	if err == nil && who.User != "" {
 		d.anonymous(ctx, who)

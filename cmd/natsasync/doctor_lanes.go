@@ -81,7 +81,7 @@ func (d *doctor) workers(ctx context.Context, queues []string, workers []produce
 	d.ok("workers", "%d answer", len(workers))
 	d.trust(workers)
 	d.line()
-	d.account(ctx, len(workers))
+	d.account(ctx)
 	return nil
 }
 

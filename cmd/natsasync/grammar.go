@@ -18,7 +18,7 @@ type grammar struct {
 	Watch    watchCmd    `cmd:"" help:"Show what happens, as it happens."`
 	Doctor   doctorCmd   `cmd:"" help:"Look for what is wrong, and say what it means and how to mend it; exit 1 if it is critical."`
 	Auth     authCmd     `cmd:"" help:"Make keys and logins, and see what a login could do."`
-	Gateway  gatewayCmd  `cmd:"" help:"Queue jobs for logins that may not: in the name of who asks, as the server tells it."`
+	Gateway  gatewayCmd  `cmd:"" help:"Queue jobs for logins that may not, each for the user whose subject it may ask on."`
 	Torture  tortureCmd  `cmd:"" help:"Try to break the guarantees with processes of its own, and say what held."`
 	Decode   decodeCmd   `cmd:"" help:"Show a message body from stdin as JSON, for nats … --translate 'natsasync decode'."`
 

@@ -27,7 +27,7 @@ func (c jobInfoCmd) Run(ctx context.Context, e *environment) error {
 		}
 		ctx, cancel := s.brief(ctx)
 		defer cancel()
-		l := lookup{b: b, client: client}
+		l := lookup{b: b, client: client, bound: s.connection.Owner != ""}
 		if err := l.whole(ctx, c.ID); err != nil {
 			return err
 		}

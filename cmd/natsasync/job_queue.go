@@ -14,13 +14,13 @@ type jobQueueCmd struct {
 	Task    string        `arg:"" help:"Name of the task."`
 	Object  string        `arg:"" optional:"" help:"Path of the object to work on."`
 	Input   *string       `placeholder:"JSON" help:"Input of the task: JSON, @FILE, or - for stdin. A task without input needs none."`
-	As      string        `placeholder:"REALM:ID" help:"User to run as. Defaults to the anonymous one, who has no rights."`
+	As      string        `placeholder:"REALM:ID" help:"User to run as. Defaults to --owner, else to the anonymous one, who has no rights."`
 	Queue   string        `help:"Queue; defaults to \"default\"."`
 	Quota   string        `xor:"quota" help:"Quota to hold; defaults to \"default\"."`
 	NoQuota bool          `xor:"quota" help:"Hold no quota: run beside all others."`
 	ID      string        `help:"ID of the job; queueing it again makes no second one."`
 	Delay   time.Duration `placeholder:"DURATION" help:"Not before so long, like 90s."`
-	Gateway bool          `help:"Have a gateway queue it, as the user that this login is."`
+	Gateway bool          `help:"Have a gateway queue it: for the user in --as, for whom this login must be."`
 }
 
 type queuedView struct {
@@ -35,13 +35,14 @@ func (c jobQueueCmd) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
+	user, err := e.connection.owner()
 	if c.As != "" {
-		user, err := parseUser(c.As)
-		if err != nil {
-			return err
-		}
-		ctx = task.WithUser(ctx, user)
+		user, err = parseUser(c.As)
 	}
+	if err != nil {
+		return err
+	}
+	ctx = task.WithUser(ctx, user)
 	with := e.with
 	if c.Gateway {
 		with = e.withGateway

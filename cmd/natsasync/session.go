@@ -42,8 +42,12 @@ func (s *session) client(ctx context.Context) (*producer.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	owner, err := s.connection.owner()
+	if err != nil {
+		return nil, err
+	}
 	c, err := producer.New(ctx, s.js, producer.Config{
-		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Signer: signer, Trust: s.connection.trust(),
+		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Signer: signer, Trust: s.connection.trust(), Owner: owner,
 	})
 	return c, s.explain(err)
 }
@@ -53,7 +57,7 @@ func (s *session) broker(ctx context.Context) (*stream.Broker, error) {
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
 	b, err := stream.Open(ctx, s.js, stream.Config{
-		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Keys: task.KeysOf(s.connection.trust()),
+		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Keys: task.KeysOf(s.connection.trust()), AnyReader: true, Bound: s.connection.Owner != "",
 	})
 	return b, s.explain(err)
 }

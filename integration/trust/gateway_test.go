@@ -1,9 +1,11 @@
 package trust_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -13,7 +15,7 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
-// openGateway runs a gateway for which the login carol is the user alice.
+// openGateway runs a gateway. The login carol may ask for alice, and dave for bob.
 func (f *fort) openGateway() {
 	f.t.Helper()
 	nc := f.connect("gate")
@@ -22,12 +24,7 @@ func (f *fort) openGateway() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	account := "APPS"
-	if f.creds != nil {
-		account = f.appsID
-	}
-	people := gateway.People{Logins: map[gateway.Caller]task.User{{Account: account, User: f.signer("carol").Public()}: alice}}
-	g, err := gateway.Start(nc, c, f.broker.Gateway(), people, quiet)
+	g, err := gateway.Start(nc, c, f.broker.Names, quiet)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -50,7 +47,7 @@ func (f *fort) caller(name string) *producer.Client {
 	return c
 }
 
-// Who may publish no job has the gateway queue it, in the name that the server says is theirs.
+// Who may publish no job has the gateway queue it, for the user on whose subject they may ask.
 func TestAGatewayQueuesForWhoeverAsks(t *testing.T) {
 	t.Parallel()
 	for form, tokens := range map[string]bool{"configuration": false, "JWT": true} {
@@ -60,81 +57,95 @@ func TestAGatewayQueuesForWhoeverAsks(t *testing.T) {
 			f.employ()
 			f.openGateway()
 			carol := f.caller("carol")
-			job := queue(f.site, carol, task.User{}, say.On("/a/b", "through the gate").OnSuccess(hear))
+			job := queue(f.site, carol, alice, say.On("/a/b", "through the gate").OnSuccess(hear))
 			succeeds(f.site, f.seen(job))
 			if f.count("say through the gate alice") != 1 || f.count("hear through the gate alice") != 1 {
 				t.Errorf("it did not run as alice, or its callback did not: %v", f.history())
 			}
-			again, err := producer.Enqueue(t.Context(), carol, say.On("", "x", task.WithID(job.ID())))
+			again, err := producer.Enqueue(as(t.Context(), alice), carol, say.On("", "x", task.WithID(job.ID())))
 			if err != nil || again.ID() != job.ID() {
 				t.Errorf("queued again: %v", err)
 			}
-			results, err := producer.Enqueue(t.Context(), carol, batch.Serial(say.On("", "one"), batch.Parallel(say.On("", "two"))))
+			results, err := producer.Enqueue(as(t.Context(), alice), carol, batch.Serial(say.On("", "one"), batch.Parallel(say.On("", "two"))))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := result(f.site, producer.Find[batch.Results](f.client("waiter"), results.ID())); err != nil {
 				t.Errorf("a batch: %v", err)
 			}
-
-			if _, err := producer.Enqueue(as(t.Context(), bob), carol, say.On("", "as bob")); !errors.Is(err, task.ErrUnauthorized) {
-				t.Errorf("as somebody else: %v", err)
-			}
-			if _, err := producer.Enqueue(t.Context(), f.caller("dave"), say.On("", "as nobody")); !errors.Is(err, task.ErrUnauthorized) {
-				t.Errorf("a login that is nobody: %v", err)
-			}
-			if _, err := producer.Enqueue(t.Context(), carol, say.On("", "nowhere", task.InQueue("nowhere"))); !errors.Is(err, producer.ErrNoSuchQueue) {
+			if _, err := producer.Enqueue(as(t.Context(), alice), carol, say.On("", "nowhere", task.InQueue("nowhere"))); !errors.Is(err, producer.ErrNoSuchQueue) {
 				t.Errorf("a queue that is not there: %v", err)
 			}
-			if _, err := producer.Enqueue(t.Context(), carol.Begin(), say.On("", "tx")); err == nil || !strings.Contains(err.Error(), "one by one") {
+			if _, err := producer.Enqueue(as(t.Context(), alice), carol.Begin(), say.On("", "tx")); err == nil || !strings.Contains(err.Error(), "one by one") {
 				t.Errorf("a Tx: %v", err)
+			}
+			for user, name := range map[task.User]string{bob: "carol", alice: "dave", {}: "carol"} {
+				ctx, cancel := context.WithTimeout(as(t.Context(), user), 300*time.Millisecond)
+				if _, err := producer.Enqueue(ctx, f.caller(name), say.On("", "as somebody else")); err == nil {
+					t.Errorf("%s queues for %q", name, user)
+				}
+				cancel()
+			}
+			if n := f.count("say as somebody else"); n != 0 {
+				t.Errorf("%d jobs ran as somebody else", n)
 			}
 		})
 	}
 }
 
-// The server writes over what a caller says about itself; without the server's word nobody is anybody.
-func TestAGatewayBelievesTheServerAlone(t *testing.T) {
+// Nothing that a caller says of itself counts, and an answer that it has the server send to the gateway is no call.
+func TestAGatewayBelievesTheSubjectAlone(t *testing.T) {
 	t.Parallel()
 	f := newFort(t, false)
 	f.employ()
 	f.openGateway()
-	e, _ := f.sealed(alice, "forged")
-	e.User, e.Installation = task.User{}, ""
-	claim := nats.Header{"Nats-Request-Info": {`{"acc":"APPS","user":"` + f.signer("carol").Public() + `"}`}}
-	ask := func(name string, header nats.Header, body []byte) string {
+	forged, _ := f.sealed(alice, "forged")
+	forged.Installation = ""
+	own, _ := f.sealed(bob, "own")
+	own.Installation = ""
+	ask := func(name string, owner task.User, header nats.Header, body []byte) string {
 		t.Helper()
-		nc := f.connect(name)
-		m, err := nc.RequestMsg(&nats.Msg{Subject: f.broker.Gateway(), Header: header, Data: body}, patience)
+		m, err := f.connect(name).RequestMsg(&nats.Msg{Subject: f.broker.Gateway(owner.Owner()), Header: header, Data: body}, patience)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		return m.Header.Get("Nats-Service-Error-Code")
 	}
-	if code := ask("dave", claim, e.Encode()); code != "unauthorized" {
-		t.Errorf("dave says that he is carol: %q", code)
+	if code := ask("dave", bob, nil, forged.Encode()); code != "unauthorized" {
+		t.Errorf("dave names alice in the call: %q", code)
 	}
-	if code := ask("admin", nil, e.Encode()); code != "unauthorized" {
-		t.Errorf("from within the account, without the server's word: %q", code)
+	for _, header := range []nats.Header{
+		{"Async-User": {alice.String()}}, {"Nats-Stream": {"x"}},
+	} {
+		if code := ask("dave", bob, header, own.Encode()); code != "header" {
+			t.Errorf("with %v: %q", header, code)
+		}
 	}
 	for want, body := range map[string][]byte{
 		"empty": nil, "truncated": {0xdd, 0xff, 0xff, 0xff, 0xff}, "type": {0x90}, "format": []byte(`{"t":"doc.say"}`), "too_large": make([]byte, task.MaxEnvelope+1),
 	} {
-		if code := ask("carol", nil, body); code != want {
+		if code := ask("carol", alice, nil, body); code != want {
 			t.Errorf("%s: %q", want, code)
 		}
 	}
-	nc := f.connect("carol")
+	nc := f.connect("dave")
 	before := f.lengths()
-	asks(t, nc, f.broker.Job("default", "default", alice.Owner(), "direct"), "", nil, e.Encode())
-	asks(t, nc, f.broker.Gateway(), f.broker.Job("default", "default", bob.Owner(), "reply"), nil, nil)
-	succeeds(f.site, f.seen(queue(f.site, f.caller("carol"), task.User{}, say.On("", "honest"))))
+	asks(t, nc, f.broker.Gateway(alice.Owner()), "", nil, forged.Encode())
+	asks(t, nc, f.broker.Gateway("*"), "", nil, forged.Encode())
+	asks(t, nc, f.broker.Job("default", "default", alice.Owner(), "direct"), "", nil, forged.Encode())
+	asks(t, nc, f.broker.Gateway(bob.Owner()), f.broker.Job("default", "default", alice.Owner(), "reply"), nil, nil)
+	// alice may store bytes of her choice and have the server send them somewhere: not to the gateway for bob.
+	evil := f.broker.Job("docs", "free", alice.Owner(), "evil")
+	asks(t, f.connect("alice"), evil, "", nil, own.Encode())
+	asks(t, f.connect("alice"), "NATSASYNC.API.DIRECT.GET."+f.broker.Jobs()+"."+evil, f.broker.Gateway(bob.Owner()), nil, nil)
+	f.refused(evil)
+	succeeds(f.site, f.seen(queue(f.site, f.caller("carol"), alice, say.On("", "honest"))))
 	for stream, was := range before {
-		if is := f.lengths()[stream]; stream == f.broker.Rejected() && is != was || stream == f.broker.Jobs() && is != was+1 {
+		if is := f.lengths()[stream]; stream == f.broker.Rejected() && is != was+1 || stream == f.broker.Jobs() && is != was+2 {
 			t.Errorf("%d messages were stored in %s", is-was, stream)
 		}
 	}
-	if f.count("say forged alice")+f.count("say forged ") != 0 {
-		t.Error("a forged call ran")
+	if n := f.count("say forged alice") + f.count("say own bob"); n != 0 {
+		t.Errorf("%d forged calls ran", n)
 	}
 }

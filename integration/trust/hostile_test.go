@@ -118,7 +118,7 @@ func TestALoginReachesNothingBeyondItsRole(t *testing.T) {
 		}
 	}
 	// From within the account of the streams the same request does store something: the attack is a real one.
-	asks(t, f.connect("docs"), "$JS.API.STREAM.INFO."+jobs, n.Job("docs", "free", bob.Owner(), "injected"), nil, nil)
+	asks(t, f.connect("admin"), "$JS.API.STREAM.INFO."+jobs, n.Job("docs", "free", bob.Owner(), "injected"), nil, nil)
 	f.refused(n.Job("docs", "free", bob.Owner(), "injected"))
 	before = f.lengths()
 	// The same with what each may publish: only the last job of its own is stored, nothing is emptied, nobody is led on.
@@ -299,10 +299,11 @@ func TestARecordThatNobodyMaySignCountsForNothing(t *testing.T) {
 		t.Errorf("after a forged record the outcome is %q", out)
 	}
 	nc := js.Conn()
+	const api = "NATSASYNC.API."
 	before := f.lengths()
 	for _, subject := range []string{
-		n.Outcome("mail", "succeeded", alice.Owner(), "x"), "$JS.API.STREAM.DELETE." + n.Jobs(), "$JS.API.STREAM.PURGE." + n.Outcomes(),
-		"$JS.API.STREAM.MSG.DELETE." + n.Outcomes(), "$JS.API.CONSUMER.DELETE." + n.Jobs() + ".mail_default", "$JS.API.CONSUMER.MSG.NEXT." + n.Jobs() + ".mail_default",
+		n.Outcome("mail", "succeeded", alice.Owner(), "x"), n.Outcome("mail", "failed", alice.Owner(), "x"), api + "STREAM.DELETE." + n.Jobs(), api + "STREAM.PURGE." + n.Outcomes(),
+		api + "STREAM.MSG.DELETE." + n.Outcomes(), api + "CONSUMER.DELETE." + n.Jobs() + ".mail_default", api + "CONSUMER.MSG.NEXT." + n.Jobs() + ".mail_default",
 	} {
 		if m, err := nc.Request(subject, []byte(`{"seq":1}`), 50*time.Millisecond); err == nil {
 			t.Errorf("the worker of other queues may ask %s: %s", subject, m.Data)

@@ -24,19 +24,18 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
-// fort is a site whose server has an account for the streams and one for everybody else.
+// fort is a site whose server has an account for the streams and one for each login.
 type fort struct {
 	*site
 	seeds   map[string][]byte
 	creds   map[string][]byte // in the form of JWTs
-	appsID  string            // the account of the apps in that form
 	sees    *producer.Client
 	mu      sync.Mutex
 	denials []string // "login: what"
 }
 
 // inside says whether a login is in the account of the streams.
-func inside(name string) bool { return name == "admin" || name == "docs" || name == "gate" }
+func inside(name string) bool { return name == "admin" }
 
 // cast are the logins of a fort.
 func cast(names stream.Names) map[string]access.Rights {
@@ -55,8 +54,8 @@ func cast(names stream.Names) map[string]access.Rights {
 	add("ops", access.Operator, access.Scope{})
 	add("waiter", access.Waiter, access.Scope{})
 	add("gate", access.Gateway, access.Scope{})
-	add("carol", access.Caller, access.Scope{})
-	add("dave", access.Caller, access.Scope{})
+	add("carol", access.Caller, access.Scope{Owner: alice.Owner()})
+	add("dave", access.Caller, access.Scope{Owner: bob.Owner()})
 	for name, u := range map[string]task.User{"alice": alice, "bob": bob} {
 		for _, role := range []access.Role{access.Producer, access.Waiter, access.Canceller} {
 			add(name, role, access.Scope{Owner: u.Owner()})
@@ -90,11 +89,11 @@ func newFort(t *testing.T, tokens bool) *fort {
 	setup := access.NewSetup(logins...)
 	text := setup.Config()
 	if tokens {
-		made, err := setup.Tokens(f.seeds)
+		made, err := setup.Tokens(f.seeds, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, f.creds, f.appsID = made.Config, made.Creds, made.Apps
+		text, f.creds = made.Config, made.Creds
 	}
 	path := filepath.Join(t.TempDir(), "server.conf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -193,7 +192,6 @@ func (f *fort) client(name string) *producer.Client {
 	switch name {
 	case "alice", "bob":
 		cfg.Owner = map[string]task.User{"alice": alice, "bob": bob}[name]
-		cfg.Installation = f.broker.Installation()
 	case "waiter", "eye":
 		cfg.Signer = nil
 	}

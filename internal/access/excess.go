@@ -41,6 +41,7 @@ func powers(n stream.Names, api string) []power {
 		{"write notes", n.Note("owner", "id"), "show progress that is none", false},
 		{"move the marks", n.Marks()[0], "have workers think that messages were lost, and stop", false},
 		{"announce outcomes", n.Record("q", "k", "owner", "id"), "have waiters look in vain", false},
+		{"queue through a gateway", n.Gateway("owner"), "for whoever the subject names", false},
 		{"put messages aside", n.RejectedSubject("code"), "and push others out of the stream", false},
 		{"see outcomes", n.Record("q", "k", "owner", "id"), "as they are recorded, results too", true},
 		{"see jobs", n.Job("q", "l", "owner", "id"), "as they are queued, inputs too", true},

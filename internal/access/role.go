@@ -30,13 +30,14 @@ const (
 // Roles are all roles, in the order in which they are told of.
 var Roles = []Role{Producer, Waiter, Canceller, Watcher, Handler, Operator, Worker, Admin, Gateway, Caller}
 
-// Inside says whether a login of the role is in the account of the streams.
-func (r Role) Inside() bool { return r == Worker || r == Admin || r == Gateway }
+// Inside says whether a login of the role is in the account of the streams: there the server publishes the answer to
+// any request on the subject that its sender names, that of another request too, so whoever is in it may do anything.
+func (r Role) Inside() bool { return r == Admin }
 
 // Scope is for what a login has its role.
 type Scope struct {
 	Names stream.Names
-	// Owner binds producers, waiters and cancellers to one user, "" to none.
+	// Owner binds producers, callers, waiters and cancellers to one user, "" to none.
 	Owner string
 	// Queues are a worker's; Into those that its jobs may queue into beside them, and Quotas those of the queues beside
 	// "default".
@@ -50,21 +51,21 @@ type Scope struct {
 	API string
 }
 
-// OutsideAPI is what the JetStream API of the streams' account begins with in the account of the apps.
+// OutsideAPI is what the JetStream API of the streams' account begins with in other accounts.
 const OutsideAPI = "NATSASYNC.API."
 
 // Rights are the subjects that a login may publish on and listen to.
 type Rights struct {
 	Publish, Subscribe []string
-	// Answers lets it publish one answer to each request that it got.
-	Answers bool
+	// Serves are the requests that it answers. Who may ask is in another account.
+	Serves []string
 }
 
 // Add joins the rights of several roles.
 func (r *Rights) Add(other Rights) {
 	r.Publish = join(r.Publish, other.Publish)
 	r.Subscribe = join(r.Subscribe, other.Subscribe)
-	r.Answers = r.Answers || other.Answers
+	r.Serves = join(r.Serves, other.Serves)
 }
 
 func join(a, b []string) []string {
@@ -103,6 +104,8 @@ func Of(role Role, s Scope) Rights {
 		may(n.Job("*", "*", owner, ">"))
 		if s.Owner == "" {
 			may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
+		} else {
+			may(s.keel())
 		}
 	case Waiter:
 		s.reads(may, hears, owner)
@@ -121,18 +124,21 @@ func Of(role Role, s Scope) Rights {
 			api+"STREAM.MSG.GET."+n.Outcomes())
 	case Worker:
 		s.works(may, hears)
-		r.Answers = true
+		r.Serves = []string{workers}
 	case Gateway:
 		may(n.Job("*", "*", "*", ">"), api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
-		hears(n.Gateway(), "$SRV.>")
-		r.Answers = true
+		r.Serves = []string{n.Gateway("*")}
+		hears(n.Gateway("*"), "$SRV.>")
 	case Caller:
-		may(n.Gateway())
+		may(n.Gateway(owner))
 	case Admin:
 		return Rights{Publish: []string{">"}, Subscribe: []string{">"}}
 	}
 	return r
 }
+
+// keel is where a login that may look at no stream learns the installation.
+func (s Scope) keel() string { return s.API + "DIRECT.GET." + s.Names.Jobs() + "." + s.Names.Keel() }
 
 type grant func(subjects ...string)
 
@@ -148,7 +154,7 @@ func (s Scope) reads(may, hears grant, owner string) {
 			direct+n.Outcomes(), direct+n.Outcomes()+".>")
 		return
 	}
-	may(direct+n.Outcomes()+"."+n.Outcome("*", "*", owner, ">"), direct+n.Outcomes()+"."+n.Note(owner, ">"),
+	may(s.keel(), direct+n.Outcomes()+"."+n.Outcome("*", "*", owner, ">"), direct+n.Outcomes()+"."+n.Note(owner, ">"),
 		direct+n.Jobs()+"."+n.Job("*", "*", owner, ">"),
 		direct+n.Later()+"."+n.LaterJob("*", owner, ">"), direct+n.Later()+"."+n.DueJob("*", owner, ">"))
 }
@@ -173,7 +179,7 @@ func (s Scope) works(may, hears grant) {
 		}
 	}
 	for _, q := range s.Into {
-		may(n.QueueFilter(q), n.Outcome(q, stream.KindFailed, "*", ">"))
+		may(n.QueueFilter(q))
 	}
 	may(n.Marks()...)
 	may(n.Note("*", ">"), n.RejectedSubject("*"),

@@ -1,9 +1,9 @@
-// Package gateway queues jobs for logins that may not publish any themselves: who asks is told by the server.
+// Package gateway queues jobs for logins that may not publish any themselves. Who asks is told by the subject: the server
+// lets a login publish on that of its own user alone.
 package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
 )
@@ -21,43 +22,16 @@ import (
 const Name = "natsasync-gateway"
 
 const (
-	version    = "1.0.0"
-	headerWho  = "Nats-Request-Info" // set by the server where an account imports the service with share
-	maxAtOnce  = 256
-	patience   = 10 * time.Second
-	codeDenied = "unauthorized"
+	version      = "1.0.0"
+	maxAtOnce    = 256
+	patience     = 10 * time.Second
+	headerBorder = "Nats-Request-Info" // added by the server between accounts; a client can forge what it says
 )
-
-// Caller is a login as the server tells of it.
-type Caller struct {
-	Account string `json:"acc"`
-	User    string `json:"user"`
-}
-
-// People says who callers are.
-type People struct {
-	// Realms are those of whole accounts, by their names: the user's ID is the name of the login.
-	Realms map[string]string
-	// Logins are single ones. They go before the accounts.
-	Logins map[Caller]task.User
-}
-
-// Of returns the user that a caller is.
-func (p People) Of(c Caller) (task.User, bool) {
-	if u, ok := p.Logins[c]; ok {
-		return u, true
-	}
-	realm, ok := p.Realms[c.Account]
-	if !ok || c.User == "" {
-		return task.User{}, false
-	}
-	return task.User{Realm: realm, ID: c.User}, true
-}
 
 // Gateway takes calls.
 type Gateway struct {
 	client  *producer.Client
-	people  People
+	names   stream.Names
 	log     *slog.Logger
 	service micro.Service
 	slots   chan struct{}
@@ -70,9 +44,10 @@ type Answer struct {
 	Owner string `json:"owner"`
 }
 
-// Start serves on a subject until Stop.
-func Start(nc *nats.Conn, c *producer.Client, subject string, people People, log *slog.Logger) (*Gateway, error) {
-	g := &Gateway{client: c, people: people, log: log, slots: make(chan struct{}, maxAtOnce)}
+// Start serves until Stop.
+func Start(nc *nats.Conn, c *producer.Client, names stream.Names, log *slog.Logger) (*Gateway, error) {
+	g := &Gateway{client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce)}
+	subject := names.Gateway("*")
 	var err error
 	g.service, err = micro.AddService(nc, micro.Config{Name: Name, Version: version, Description: "queues jobs of natsasync in the name of who asks"})
 	if err != nil {
@@ -110,45 +85,34 @@ func (g *Gateway) take(r micro.Request) {
 }
 
 func (g *Gateway) queue(r micro.Request) (*Answer, error) {
-	who, err := callerOf(r.Headers().Values(headerWho))
-	if err != nil {
-		return nil, err
-	}
-	user, ok := g.people.Of(who)
+	owner, ok := g.names.ParseGateway(r.Subject())
 	if !ok {
-		return nil, fmt.Errorf("login %s of account %s is nobody here: %w", task.Quote(who.User), task.Quote(who.Account), task.ErrUnauthorized)
+		return nil, &task.WireError{Code: "subject", Message: fmt.Sprintf("subject %s: it ends with one owner", task.Quote(r.Subject()))}
+	}
+	// A message of a stream, which somebody had the server send here, has others.
+	for name := range r.Headers() {
+		if name != headerBorder {
+			return nil, &task.WireError{Code: "header", Message: fmt.Sprintf("header %s: a call has none", task.Quote(name))}
+		}
 	}
 	e, err := task.DecodeEnvelope(r.Data())
 	if err != nil {
 		return nil, err
 	}
-	if !e.User.Anonymous() && e.User != user {
-		return nil, fmt.Errorf("user %s: who asks is %s (leave the user out): %w", task.Quote(e.User.String()), task.Quote(user.String()), task.ErrUnauthorized)
+	if e.User.Owner() != owner {
+		return nil, fmt.Errorf("user %s: the call came for the owner %s: %w", task.Quote(e.User.String()), task.Quote(owner), task.ErrUnauthorized)
 	}
 	call, err := e.Call()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(task.WithUser(context.Background(), user), patience)
+	ctx, cancel := context.WithTimeout(task.WithUser(context.Background(), e.User), patience)
 	defer cancel()
 	job, err := g.client.EnqueueSpec(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	return &Answer{ID: job.ID(), Queue: job.Queue(), Owner: user.Owner()}, nil
-}
-
-// callerOf reads what the server says of who asks. It writes over what a client sends, where the client's account
-// imports the service with share; in the service's own account it says nothing, and a client may.
-func callerOf(values []string) (Caller, error) {
-	if len(values) != 1 {
-		return Caller{}, fmt.Errorf("the server does not say who asks (import the service with share: true): %w", task.ErrUnauthorized)
-	}
-	var c Caller
-	if err := json.Unmarshal([]byte(values[0]), &c); err != nil || c.Account == "" {
-		return Caller{}, fmt.Errorf("the server does not say who asks: %w", task.ErrUnauthorized)
-	}
-	return c, nil
+	return &Answer{ID: job.ID(), Queue: job.Queue(), Owner: owner}, nil
 }
 
 // codeOf is the stable name of what went wrong.
@@ -160,7 +124,7 @@ func codeOf(err error) string {
 		err  error
 		code string
 	}{
-		{task.ErrUnauthorized, codeDenied},
+		{task.ErrUnauthorized, "unauthorized"},
 		{producer.ErrNoSuchQueue, "no_such_queue"},
 		{producer.ErrNoSuchQuota, "no_such_quota"},
 		{producer.ErrQueueFull, "queue_full"},

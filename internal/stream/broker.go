@@ -40,8 +40,11 @@ type Config struct {
 	Signer *task.Signer
 	// Keys are those whose word counts for records and jobs; nil takes NATS's word.
 	Keys *task.Keys
-	// AnyReader lets a login read from any replica that has no right to ask the leaders. Not for workers.
+	// AnyReader lets a login read from any replica that has no right to ask the leaders, and looks at no stream but Jobs.
+	// Not for workers.
 	AnyReader bool
+	// Bound says that the login may read the messages of one owner alone: it looks at no stream and asks no leader.
+	Bound bool
 	// Installation is that of the streams, for a login that may not look at them: then Open looks at nothing.
 	Installation string
 	// Replicas of the streams when they are made. Defaults to 3 in a cluster and to 1 elsewhere.
@@ -93,6 +96,12 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Broker, err
 	if cfg.Installation != "" {
 		b.installation = cfg.Installation
 		return b, b.checkConnection(ctx)
+	}
+	if cfg.Bound && cfg.BindOnly {
+		if err := b.checkConnection(ctx); err != nil {
+			return nil, err
+		}
+		return b, b.readInstallation(ctx)
 	}
 	if err := b.checkServer(ctx); err != nil {
 		return nil, err
@@ -152,7 +161,7 @@ func newBroker(js jetstream.JetStream, cfg Config) (*Broker, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Broker{
+	b := &Broker{
 		Names:    names,
 		js:       js,
 		nc:       js.Conn(),
@@ -164,7 +173,13 @@ func newBroker(js jetstream.JetStream, cfg Config) (*Broker, error) {
 		keys:     cfg.Keys,
 		readers:  readers{ok: cfg.AnyReader},
 		calls:    newCalls(js.Conn()),
-	}, nil
+	}
+	if cfg.Bound {
+		for _, name := range []string{b.Jobs(), b.Later(), b.Outcomes()} {
+			b.readers.of.Store(name, true)
+		}
+	}
+	return b, nil
 }
 
 func apiPrefix(opts jetstream.JetStreamOptions) string {

@@ -38,6 +38,7 @@ const maxName = 64
 type Names struct {
 	namespace, streams                                    string
 	job, later, due, outcome, record, note, event, reject string
+	gateway                                               string
 }
 
 // NewNames returns the names of a namespace: one token of a-z, 0-9 and "-"; "" means DefaultNamespace.
@@ -58,6 +59,7 @@ func NewNames(namespace string) (Names, error) {
 		record:    namespace + ".record.",
 		note:      namespace + ".note.",
 		event:     namespace + ".event.",
+		gateway:   namespace + ".gateway.queue.",
 		reject:    namespace + ".rejected.",
 	}, nil
 }
@@ -137,8 +139,14 @@ func (n Names) LanesEvent(queue string) string { return n.event + queue + ".lane
 // RejectedSubject returns the subject of rejected bytes with a code.
 func (n Names) RejectedSubject(code string) string { return n.reject + code }
 
-// Gateway returns the subject on which a gateway takes calls.
-func (n Names) Gateway() string { return n.namespace + ".gateway.queue" }
+// Gateway returns the subject on which a gateway takes calls for an owner.
+func (n Names) Gateway(owner string) string { return n.gateway + owner }
+
+// ParseGateway returns the owner in a subject of Gateway.
+func (n Names) ParseGateway(subject string) (owner string, ok bool) {
+	owner, ok = strings.CutPrefix(subject, n.gateway)
+	return owner, ok && owner != "" && !strings.Contains(owner, ".")
+}
 
 // Marks returns the subjects of the two messages that say how far the streams have been.
 func (n Names) Marks() []string { return []string{n.note + "mark", n.later + "mark"} }

@@ -40,6 +40,7 @@ const (
 	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
 	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
 	HeaderTTL             = "Nats-TTL"
+	HeaderInstallation    = "Async-Installation"
 	HeaderTask            = "Async-Task"
 	HeaderObject          = "Async-Object"
 	HeaderUser            = "Async-User"

@@ -67,11 +67,24 @@ func (b *Broker) PutKeel(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
 	}
-	_, err = b.Publish(ctx, &nats.Msg{Subject: b.Keel(), Data: []byte(keelText)})
+	_, err = b.Publish(ctx, &nats.Msg{Subject: b.Keel(), Data: []byte(keelText), Header: nats.Header{HeaderInstallation: {b.installation}}})
 	if err == nil || errors.Is(err, ErrExists) {
 		return nil
 	}
 	return fmt.Errorf("stream: put the keel: %w", err)
+}
+
+// readInstallation takes the installation from the keel: a login that may not look at the stream may read that.
+func (b *Broker) readInstallation(ctx context.Context) error {
+	m, err := b.LastDirect(ctx, b.Jobs(), b.Keel())
+	if err != nil {
+		return fmt.Errorf("stream: read the installation: %w", err)
+	}
+	if m == nil || m.Header.Get(HeaderInstallation) == "" {
+		return fmt.Errorf(`stream: the message on %s does not tell the installation (run "natsasync init", or give the installation)`, b.Keel())
+	}
+	b.installation = m.Header.Get(HeaderInstallation)
+	return nil
 }
 
 func (b *Broker) checkQueues(ctx context.Context, queues []string) error {

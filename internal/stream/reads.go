@@ -160,9 +160,22 @@ func (b *Broker) Range(ctx context.Context, stream, filter string, from uint64) 
 }
 
 // LastEach asks any replica for the last message on every subject that one of the filters matches, many filters at
-// once, in no order. No filters or no messages are an empty result. One filter may match 1,024 subjects at most.
+// once, in no order. No filters or no messages are an empty result. One filter may match 1,024 subjects at most. A login
+// that may read the messages of one owner alone gets the last of each filter.
 func (b *Broker) LastEach(ctx context.Context, stream string, filters []string) ([]*Message, error) {
 	var all []*Message
+	if b.bound(stream) {
+		for _, filter := range filters {
+			m, err := b.LastDirect(ctx, stream, filter)
+			if err != nil {
+				return nil, err
+			}
+			if m != nil {
+				all = append(all, m)
+			}
+		}
+		return all, nil
+	}
 	for len(filters) > 0 {
 		n := min(len(filters), pageFilters)
 		some, err := b.lastOf(ctx, stream, filters[:n])

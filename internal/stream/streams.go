@@ -103,9 +103,11 @@ func (b *Broker) bindStreams(ctx context.Context, lease time.Duration) error {
 	if err := b.compareStream(info.Config, b.jobsConfig()); err != nil {
 		return err
 	}
-	for _, want := range []jetstream.StreamConfig{b.laterConfig(), b.outcomesConfig(), b.rejectedConfig()} {
-		if err := b.bindStream(ctx, want); err != nil {
-			return err
+	if !b.readers.ok {
+		for _, want := range []jetstream.StreamConfig{b.laterConfig(), b.outcomesConfig(), b.rejectedConfig()} {
+			if err := b.bindStream(ctx, want); err != nil {
+				return err
+			}
 		}
 	}
 	return b.take(info.Config.Metadata, lease)
