@@ -23,6 +23,8 @@ type syncView struct {
 func (d *doctor) syncPolicy(ctx context.Context, monitor string) {
 	view, err := d.askSync(ctx, monitor)
 	switch {
+	case err != nil && monitor != "":
+		d.found(finding{warning, "sync", "whether writes are synced is not known: " + err.Error(), "", "give the server's monitoring address, like http://127.0.0.1:8222"})
 	case err != nil:
 		d.found(finding{
 			note, "sync", "whether writes are synced is not known: " + err.Error(),

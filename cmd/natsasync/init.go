@@ -47,7 +47,7 @@ func (c initCmd) quotas() (map[quotaKey]int, error) {
 		where, number, _ := strings.Cut(text, "=")
 		queue, name, _ := strings.Cut(where, ".")
 		size, err := strconv.Atoi(number)
-		if err != nil || size < 1 {
+		if err != nil || size < 1 || !strings.Contains(where, ".") {
 			return nil, fmt.Errorf("--quota %s: it is QUEUE.NAME=N, like docs.smtp=4", task.Quote(text))
 		}
 		if err := task.CheckToken("queue", queue); err != nil {

@@ -109,7 +109,7 @@ func (c rejectedLsCmd) Run(ctx context.Context, e *environment) error {
 		}
 		return s.result(views, func() error {
 			if len(views) == 0 {
-				return s.say("nothing was put aside")
+				return s.say("nothing%s was put aside", ofCode(c.Code))
 			}
 			rows := make([][]cell, len(views))
 			for i, v := range views {
@@ -196,6 +196,9 @@ func chosen(ctx context.Context, b *stream.Broker, seqs []uint64, all bool, code
 			}
 			views = append(views, v)
 		}
+		if len(views) == 0 {
+			return nil, fmt.Errorf("nothing%s was put aside", ofCode(code))
+		}
 		return views, nil
 	}
 	for _, seq := range seqs {
@@ -245,6 +248,9 @@ func (c rejectedRequeueCmd) Run(ctx context.Context, e *environment) error {
 	signer, err := e.connection.signer()
 	if err != nil {
 		return err
+	}
+	if signer != nil && c.All {
+		return misuse("--all: with --sign the jobs become those of that key (look at each, and give sequences)")
 	}
 	return e.withBroker(ctx, func(ctx context.Context, s *session, b *stream.Broker) error {
 		views, err := chosen(ctx, b, c.Seqs, c.All, c.Code)
@@ -319,6 +325,13 @@ func requeue(ctx context.Context, s *session, b *stream.Broker, v rejectedView, 
 		return "", err
 	}
 	return subject, b.Delete(once, b.Rejected(), v.Seq)
+}
+
+func ofCode(code string) string {
+	if code == "" {
+		return ""
+	}
+	return " with the code " + task.Quote(code)
 }
 
 func messages(n int) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -29,7 +30,7 @@ func run(args []string) int {
 		args = []string{"--help"}
 	}
 	var g grammar
-	parser, err := kong.New(&g, kong.Name("natsasync"), kong.Description(about), kong.UsageOnError(),
+	parser, err := kong.New(&g, kong.Name("natsasync"), kong.Description(about), kong.UsageOnError(), kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, NoExpandSubcommands: true}),
 		kong.Vars{"version": "natsasync " + version()})
 	if err != nil {
@@ -41,6 +42,10 @@ func run(args []string) int {
 		t.complain(fmt.Errorf("%s (try natsasync --help)", withoutAliases(err)))
 		return exitUsage
 	}
+	if err := unused(parsed); err != nil {
+		t.complain(err)
+		return exitUsage
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
@@ -48,6 +53,41 @@ func run(args []string) int {
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	e := &environment{terminal: t, connection: g.Connection, command: parsed.Command()}
 	return t.exitCode(e.afterwards(parsed.Run(e)))
+}
+
+// offline are the commands that connect to no server.
+var offline = []string{"demo", "server", "torture", "decode", "auth key"}
+
+func isOffline(ctx *kong.Context) bool {
+	return ctx.Selected() != nil && slices.Contains(offline, withoutArguments(ctx.Command()))
+}
+
+// ofConnection says whether a flag tells how to connect.
+func ofConnection(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "Connection" }
+
+// help leaves out how to connect where nothing does.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if isOffline(ctx) {
+		for _, flags := range ctx.Selected().AllFlags(true) {
+			for _, f := range flags {
+				f.Hidden = f.Hidden || ofConnection(f)
+			}
+		}
+	}
+	return kong.DefaultHelpPrinter(options, ctx)
+}
+
+// unused refuses a flag that would do nothing.
+func unused(ctx *kong.Context) error {
+	if !isOffline(ctx) {
+		return nil
+	}
+	for _, p := range ctx.Path {
+		if p.Flag != nil && ofConnection(p.Flag) {
+			return fmt.Errorf("--%s: %s connects to no server (leave it out)", p.Flag.Name, withoutArguments(ctx.Command()))
+		}
+	}
+	return nil
 }
 
 // withoutAliases is an error of kong, which begins with the command and all its aliases: "queue (q) pause: ".
