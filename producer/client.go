@@ -30,8 +30,9 @@ type Config struct {
 	Signer *task.Signer
 
 	// Trust says whose word counts for how jobs ended: with task.TrustFile or
-	// task.TrustKeys, outcomes that others signed are not there. Defaults to
-	// task.TrustBroker, what NATS let through.
+	// task.TrustKeys, outcomes that others signed are not there, and a job or cancellation
+	// that Signer may not sign is refused before it is sent. Defaults to task.TrustBroker,
+	// what NATS let through.
 	Trust task.Trust
 
 	// Before is asked about every call that the client queues, alone or in a Tx, after

@@ -103,10 +103,18 @@ func (c *Client) seal(ctx context.Context, call task.Spec, by task.Sealing) (*ta
 	return e, nil
 }
 
-// admit checks what only the server knows: the quotas and the lengths of queues.
+// admit checks whether workers would believe the jobs, as far as this client knows, and what only the server knows: the
+// quotas and the lengths of queues.
 func (c *Client) admit(ctx context.Context, all ...*task.Envelope) error {
 	counts := make(map[string]int)
+	keys := task.KeysOf(c.cfg.Trust)
 	for _, e := range all {
+		if keys != nil {
+			// While the file of keys is gone workers decide: they keep the job until it is back.
+			if err := keys.MayQueueAs(c.cfg.Signer, e.User, e.Queue); err != nil && !errors.Is(err, task.ErrNoKeys) {
+				return fmt.Errorf("producer: job %s: %w", task.Quote(e.ID), err)
+			}
+		}
 		if err := c.checkQuota(ctx, lane{e.Queue, e.Lane}); err != nil {
 			return err
 		}

@@ -70,7 +70,7 @@ func TestManyWithoutAnAnswerKeepTheirHandles(t *testing.T) {
 	for i := range calls {
 		calls[i] = add.On("", args{i, 0})
 	}
-	short, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	short, stop := context.WithTimeout(t.Context(), 2*time.Second) // long enough to seal all, on a busy machine too
 	defer stop()
 	jobs, err := producer.EnqueueAll(short, w.client, calls)
 	wantErr(t, err, producer.ErrUnknown)

@@ -3,6 +3,7 @@ package trust_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,5 +197,49 @@ func TestAJobThatIsDueWaitsForAWorkerOfItsQueue(t *testing.T) {
 	}
 	for subject, m := range s.aside() {
 		t.Errorf("%s was put aside: %v", subject, m.Header)
+	}
+}
+
+// Who knows the keys is told before anything is sent that nobody would believe it.
+func TestAJobThatNobodyWouldBelieveIsNotSent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	before := s.count("")
+	stranger, narrow := newSigner(t), newSigner(t)
+	trust := task.TrustKeys(
+		task.Key{Public: s.web.Public(), Realms: []string{realm}},
+		task.Key{Public: narrow.Public(), Name: "narrow", Realms: []string{realm}, Queues: []string{"docs"}},
+		task.Key{Public: s.docs.Public(), Works: []string{"default", "docs"}},
+	)
+	for name, try := range map[string]struct {
+		signer *task.Signer
+		user   task.User
+		want   string
+	}{
+		"unsigned":        {nil, alice, "set Signer"},
+		"a stranger":      {stranger, alice, "not among the keys of Trust"},
+		"another realm":   {s.web, task.User{Realm: "/elsewhere", ID: "alice"}, "may not speak for them"},
+		"anonymous":       {s.web, task.User{}, "may not speak for them"},
+		"another queue":   {narrow, alice, "may not queue into it"},
+		"a worker's only": {s.docs, alice, "may not speak for them"},
+	} {
+		c, err := producer.New(t.Context(), s.js, producer.Config{Signer: try.signer, Trust: trust, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := c.Begin()
+		if _, err := producer.Enqueue(as(t.Context(), try.user), tx, say.On("", "tx")); err != nil {
+			t.Fatal(err)
+		}
+		_, one := producer.Enqueue(as(t.Context(), try.user), c, say.On("", "one"))
+		_, many := producer.EnqueueAll(as(t.Context(), try.user), c, []task.Call[string]{say.On("", "many")})
+		for what, err := range map[string]error{"Enqueue": one, "EnqueueAll": many, "Commit": tx.Commit(t.Context())} {
+			if err == nil || !strings.Contains(err.Error(), try.want) {
+				t.Errorf("%s, %s: %v, want %q", name, what, err, try.want)
+			}
+		}
+	}
+	if n := s.count(""); n != before {
+		t.Errorf("%d jobs ran", n-before)
 	}
 }
