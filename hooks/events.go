@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -63,7 +62,7 @@ func (l *listener) run(ctx context.Context) {
 }
 
 func (l *listener) handle(ctx context.Context, m *nats.Msg) {
-	e, err := l.event(m)
+	e, err := l.b.ReadEvent(m)
 	if err != nil {
 		l.logger.DebugContext(ctx, "an event cannot be read", "subject", m.Subject, "err", err)
 		return
@@ -76,15 +75,4 @@ func (l *listener) handle(ctx context.Context, m *nats.Msg) {
 	if err != nil {
 		l.logger.ErrorContext(ctx, "an event's handler broke off", "kind", e.Kind, "id", e.ID, "task", e.Task, "err", err)
 	}
-}
-
-func (l *listener) event(m *nats.Msg) (*task.Event, error) {
-	e, err := task.DecodeEvent(m.Data)
-	if err != nil {
-		return nil, err
-	}
-	tokens := strings.Split(m.Subject, ".")
-	last := tokens[len(tokens)-4:] // the subject fits a filter of stream.Names.Event
-	e.Queue, e.Kind, e.Owner, e.ID = last[0], last[1], last[2], last[3]
-	return e, nil
 }

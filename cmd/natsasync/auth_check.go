@@ -56,11 +56,18 @@ func (c authCheckCmd) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
+	in := inside(ctx, s.nc)
+	scope.NoAPI = !in && e.connection.JsAPIPrefix == "" && e.connection.JsDomain == ""
 	excess := access.Beyond(who.Granted(), access.Of(access.Role(c.Role), scope), scope)
-	if !access.Role(c.Role).Inside() && inside(ctx, s.nc) {
+	if !in {
+		for i := range excess {
+			excess[i].Means += ", if its account imports that"
+		}
+	}
+	if !access.Role(c.Role).Inside() && in {
 		excess = append(excess, access.Excess{
 			What: "lead the server's answers to any subject", Subject: "(reply)",
-			Means: "it is in the account of the streams: with the reply of a request it has the server store bytes under any job or outcome (put it into an account of its own, see natsasync auth setup)",
+			Means: "it is in the account of the streams: with the reply of a request it can have the server do anything there (put it into an account of its own, see natsasync auth setup)",
 		})
 	}
 	view := struct {

@@ -1,15 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/natsasync/natsasync/hooks"
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
 )
@@ -37,32 +39,49 @@ type happening struct {
 	user string
 }
 
-// Run shows outcomes, which it reads from their stream, and events, until ctx ends.
+// Run shows outcomes and events as the server tells of them, in one order, until ctx ends. It makes nothing on the
+// server, so whoever may listen may watch; what happens while the connection is away is not shown.
 func (c watchCmd) Run(ctx context.Context, e *environment) error {
 	e.live = true
 	return e.with(ctx, func(s *session, client *producer.Client) error {
 		if err := c.check(ctx, client); err != nil {
 			return err
 		}
-		w := &watcher{terminal: s.terminal, broken: make(chan error, 1)}
-		sub, err := hooks.Subscribe(ctx, s.js, w.handlers(), hooks.Config{Queue: c.Queue, Namespace: s.connection.Namespace, Logger: s.logger(), Trust: s.connection.trust()})
+		b, err := s.broker(ctx)
 		if err != nil {
 			return err
 		}
-		defer sub.Stop()
+		w := &watcher{terminal: s.terminal, b: b}
+		messages := make(chan *nats.Msg, waitingLines)
+		queue := cmp.Or(c.Queue, "*")
+		for _, subject := range []string{b.Record(queue, "*", w.owner(s), "*"), b.Event(queue, "*", w.owner(s), "*")} {
+			if _, err := s.nc.ChanSubscribe(subject, messages); err != nil {
+				return fmt.Errorf("listen on %s: %w", subject, err)
+			}
+		}
+		if err := s.nc.FlushTimeout(s.connection.Timeout); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
 		what := "all queues"
 		if c.Queue != "" {
 			what = "queue " + c.Queue
 		}
 		s.remark("watching %s until interrupted", what)
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-w.broken:
-			return err
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case m := <-messages:
+				if err := w.show(m); err != nil {
+					return err
+				}
+			}
 		}
 	})
 }
+
+// waitingLines are how many messages wait to be printed; the client drops more, and says so.
+const waitingLines = 8192
 
 func (c watchCmd) check(ctx context.Context, client *producer.Client) error {
 	if c.Queue == "" {
@@ -75,22 +94,32 @@ func (c watchCmd) check(ctx context.Context, client *producer.Client) error {
 	return fmt.Errorf("queue %s: %w (there are %s)", task.Quote(c.Queue), producer.ErrNoSuchQueue, strings.Join(queues, ", "))
 }
 
-// watcher prints one line at a time: outcomes and events come side by side.
+// watcher prints a line for what the server tells.
 type watcher struct {
 	*terminal
-	broken chan error
-
-	mu sync.Mutex
+	b *stream.Broker
 }
 
-func (w *watcher) handlers() hooks.Handlers {
-	return hooks.Handlers{
-		Success: w.outcome, Failure: w.outcome, Cancelled: w.outcome,
-		Started: w.event, Retrying: w.event, Progress: w.event,
+// owner is whose jobs this login may hear of.
+func (w *watcher) owner(s *session) string {
+	if u, err := s.connection.owner(); err == nil && !u.Anonymous() {
+		return u.Owner()
 	}
+	return "*"
 }
 
-func (w *watcher) outcome(_ context.Context, o task.Outcome) error {
+// show prints what a message tells. What cannot be read or proved tells nothing, and a claim is told by its event.
+func (w *watcher) show(m *nats.Msg) error {
+	if e, err := w.b.ReadEvent(m); err == nil {
+		return w.event(*e)
+	}
+	if s, err := w.b.Announced(m); err == nil && s.Record != nil {
+		return w.outcome(s.Record.Outcome)
+	}
+	return nil
+}
+
+func (w *watcher) outcome(o task.Outcome) error {
 	h := happening{
 		Time: o.Ended.UTC(), What: string(o.End), ID: o.ID, Task: o.Task, Queue: o.Queue, Object: o.Object.String(),
 		User: viewUser(o.User), Worker: o.Worker, Attempt: o.Attempt, Text: summary(o), Failure: viewFailure(o.Failure), user: nameOf(o.User),
@@ -98,34 +127,21 @@ func (w *watcher) outcome(_ context.Context, o task.Outcome) error {
 	if !o.Started.IsZero() {
 		h.Took = took(o).String()
 	}
-	w.print(h)
-	return nil
+	return w.print(h)
 }
 
-func (w *watcher) event(_ context.Context, x task.Event) {
-	w.print(happening{
+func (w *watcher) event(x task.Event) error {
+	return w.print(happening{
 		Time: x.At.UTC(), What: x.Kind, ID: x.ID, Task: x.Task, Queue: x.Queue, Worker: x.Worker, Attempt: x.Attempt,
 		Progress: x.Progress, Text: x.Text,
 	})
 }
 
-// print ends the command when nobody reads it any more.
-func (w *watcher) print(h happening) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var err error
+func (w *watcher) print(h happening) error {
 	if w.asJSON {
-		err = w.writeJSONLine(h)
-	} else {
-		err = w.say("%s", w.happening(h))
+		return w.writeJSONLine(h)
 	}
-	if err == nil {
-		return
-	}
-	select {
-	case w.broken <- err:
-	default:
-	}
+	return w.say("%s", w.happening(h))
 }
 
 func (w *watcher) happening(h happening) string {

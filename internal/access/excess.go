@@ -77,6 +77,9 @@ func Beyond(granted Granted, needs Rights, s Scope) []Excess {
 		api = insideAPI
 	}
 	for _, p := range powers(s.Names, api) {
+		if s.NoAPI && strings.HasPrefix(p.subject, api) {
+			continue
+		}
 		has, may := granted.Publish, needs.Publish
 		if p.listen {
 			has, may = granted.Subscribe, needs.Subscribe

@@ -49,6 +49,8 @@ type Scope struct {
 	// API is what the subjects of the JetStream API begin with, as the login sees them. Defaults to "$JS.API." where the
 	// streams are and to [OutsideAPI] elsewhere: every account has a JetStream API of its own under the first.
 	API string
+	// NoAPI says that no JetStream API reaches the streams from there, only subjects of theirs.
+	NoAPI bool
 }
 
 // OutsideAPI is what the JetStream API of the streams' account begins with in other accounts.
