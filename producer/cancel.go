@@ -13,7 +13,7 @@ import (
 
 // Cancel ends a job as cancelled, by its ID alone; see [Job.Cancel]. A member of a
 // serial batch and a callback that has not started cannot be cancelled by themselves.
-// Errors are [ErrNoSuchJob], [ErrCompleted], and what kept us from asking.
+// Errors are [ErrNoSuchJob], [ErrAmbiguous], [ErrCompleted], and what kept us from asking.
 func (c *Client) Cancel(ctx context.Context, id string) error {
 	return Find[task.Raw](c, id).Cancel(ctx)
 }
@@ -24,7 +24,11 @@ func (h *handle) cancel(ctx context.Context) error {
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	return h.client.cancelJob(ctx, h.queue, h.owner, h.id)
+	at, _, err := h.home(ctx)
+	if err != nil {
+		return err
+	}
+	return h.client.cancelJob(ctx, at.Queue, at.Owner, h.id)
 }
 
 // cancelJob writes the outcome and tries again while another record came in between.
@@ -48,10 +52,6 @@ func (c *Client) cancelJob(ctx context.Context, queue, owner, id string) error {
 			return c.cannotCancel(ctx, queue, owner, id)
 		case p == nil:
 			missed++
-			continue
-		}
-		if queue == "*" || owner == "*" {
-			queue, owner = p.Queue, p.Owner // a fence must be literal
 			continue
 		}
 		err = c.recordCancelled(ctx, p, s)

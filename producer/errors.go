@@ -27,6 +27,9 @@ var (
 	ErrNoSuchQuota = stream.ErrNoSuchQuota
 	// ErrNoSuchJob means that there is neither a message nor an outcome of the job.
 	ErrNoSuchJob = errors.New("no such job")
+	// ErrAmbiguous means that several users or queues have a job of the ID: look with that
+	// job's user in the context, or through the handle of Enqueue.
+	ErrAmbiguous = errors.New("several jobs have this ID")
 	// ErrStaged means that the job is not queued yet: its Tx is not committed, or the job
 	// that queued it has not succeeded.
 	ErrStaged = errors.New("the job is staged")

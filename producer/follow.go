@@ -39,13 +39,13 @@ func (h *handle) follow(ctx context.Context, callback task.Spec) (*Job[task.Raw]
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	at := *h
-	if at.queue == "*" {
-		st, err := h.client.statusOf(ctx, h.queue, h.owner, h.id)
+	at := h
+	if !h.bound() {
+		st, err := h.status(ctx)
 		if err != nil {
 			return nil, err
 		}
-		at.queue, at.owner, at.object = st.Queue, st.User.Owner(), st.Object
+		at = &handle{client: h.client, id: h.id, queue: st.Queue, owner: st.User.Owner(), object: st.Object}
 	}
 	if err := at.mayFollow(ctx); err != nil {
 		return nil, err

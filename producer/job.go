@@ -2,7 +2,9 @@ package producer
 
 import (
 	"context"
+	"sync/atomic"
 
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -11,22 +13,15 @@ import (
 type Job[Out any] struct{ h *handle }
 
 // Find makes a handle of an ID alone, in whatever process. Whether there is such a job,
-// and whether the ID can be one, is told by what is asked of it. If several users or
-// queues have a job of that ID, it is the one that was stored last.
+// and whether the ID can be one, is told by what is asked of it. What is asked first
+// finds out whose job it is and of which queue. If several users or queues have a job of
+// that ID, it is that of the user of ctx, if it is one; else it is [ErrAmbiguous].
 func Find[Out any](c *Client, id string) *Job[Out] {
 	return &Job[Out]{&handle{client: c, id: id, queue: "*", owner: c.anyOwner()}}
 }
 
 // bound says whether this login may look at the jobs of one user alone, and at nothing else.
 func (c *Client) bound() bool { return !c.cfg.Owner.Anonymous() }
-
-// anyOwner is "*", or the one owner whose jobs this client may see.
-func (c *Client) anyOwner() string {
-	if c.cfg.Owner.Anonymous() {
-		return "*"
-	}
-	return c.cfg.Owner.Owner()
-}
 
 // ID returns the job's ID. It is there before the job is queued.
 func (j *Job[Out]) ID() string { return j.h.id }
@@ -41,8 +36,8 @@ func (j *Job[Out]) Queue() string {
 
 // Wait returns the job's result once it has ended and its callbacks have run. The error
 // is a [*task.Failure] if the job failed, matches [task.ErrCancelled] if it was
-// cancelled, and is something else if we could not ask: [ErrNoSuchJob], [ErrStaged],
-// [ErrAborted], or what ended ctx. Without a deadline it waits for ever, over outages
+// cancelled, and is something else if we could not ask: [ErrNoSuchJob], [ErrAmbiguous],
+// [ErrStaged], [ErrAborted], or what ended ctx. Without a deadline it waits for ever, over outages
 // too. In a handler it gives the worker's slot back while it waits, and is [ErrDeadlock]
 // at once for a job that needs the lane of the one that runs.
 func (j *Job[Out]) Wait(ctx context.Context) (Out, error) {
@@ -76,6 +71,8 @@ type handle struct {
 	object       task.Object
 	queued       bool // this process has seen it stored
 	stage        *staging
+
+	found atomic.Pointer[stream.Home] // what is known since, of one of which only the ID was
 }
 
 func (c *Client) handleOf(e *task.Envelope) *handle {
@@ -109,12 +106,9 @@ func (h *handle) outcome(ctx context.Context) (*task.Outcome, error) {
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	r, err := h.client.broker.ReadOutcome(ctx, h.queue, h.owner, h.id)
-	if err != nil {
-		return nil, tell("", err)
-	}
+	r, err := h.record(ctx)
 	if r == nil {
-		return nil, nil
+		return nil, err
 	}
-	return &r.Outcome, nil
+	return &r.Outcome, err
 }

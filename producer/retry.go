@@ -11,7 +11,7 @@ import (
 
 // Retry queues a job that failed once more: the same call for the same user, at the end
 // of its queue, as a new job whose Parent is the old one. It needs the right to queue as
-// that user. Errors are [ErrNoSuchJob], those of [Enqueue], and one that names the
+// that user. Errors are [ErrNoSuchJob], [ErrAmbiguous], those of [Enqueue], and one that names the
 // state of a job that has not failed.
 func (c *Client) Retry(ctx context.Context, id string) (*Job[task.Raw], error) {
 	if err := checkID(id); err != nil {
@@ -43,12 +43,16 @@ func (c *Client) failed(ctx context.Context, id string) (*task.Envelope, error) 
 	if !task.Whole(id) {
 		return nil, fmt.Errorf("producer: job %s: only whole jobs can be tried again (retry %s)", task.Quote(id), task.Quote(task.RootID(id)))
 	}
-	s, err := c.broker.Standing(ctx, "*", c.anyOwner(), id)
+	at, _, err := Find[task.Raw](c, id).h.home(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.broker.Standing(ctx, at.Queue, at.Owner, id)
 	if err != nil {
 		return nil, tell("retry", err)
 	}
 	if s.Record == nil {
-		st, err := c.statusOf(ctx, "*", c.anyOwner(), id)
+		st, err := c.statusOf(ctx, at.Queue, at.Owner, id)
 		if err != nil {
 			return nil, err
 		}

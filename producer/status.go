@@ -10,7 +10,7 @@ import (
 )
 
 // Status says where a job stands, by its ID alone. Members and callbacks have IDs too.
-// Errors are [ErrNoSuchJob] and what kept us from asking.
+// Errors are [ErrNoSuchJob], [ErrAmbiguous] and what kept us from asking.
 func (c *Client) Status(ctx context.Context, id string) (task.Status, error) {
 	return Find[task.Raw](c, id).Status(ctx)
 }
@@ -25,7 +25,11 @@ func (h *handle) status(ctx context.Context) (task.Status, error) {
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	return h.client.statusOf(ctx, h.queue, h.owner, h.id)
+	at, _, err := h.home(ctx)
+	if err != nil {
+		return task.Status{}, err
+	}
+	return h.client.statusOf(ctx, at.Queue, at.Owner, h.id)
 }
 
 func stagedStatus(id string, e *task.Envelope) task.Status {

@@ -31,12 +31,9 @@ func (h *handle) wait(ctx context.Context) (r *task.Record, err error) {
 	if a == nil {
 		return h.awaitAll(ctx)
 	}
-	r, err = h.client.broker.ReadOutcome(ctx, h.queue, h.owner, h.id)
-	if err != nil {
-		return nil, tell("", err)
-	}
-	if r != nil && !r.Callbacks {
-		return r, nil
+	r, err = h.record(ctx)
+	if err != nil || r != nil && !r.Callbacks {
+		return r, err
 	}
 	if err := h.checkDeadlock(ctx, a, r != nil); err != nil {
 		return nil, err
@@ -62,7 +59,7 @@ func (h *handle) checkDeadlock(ctx context.Context, a *task.Attempt, ended bool)
 	}
 	queue, lane := h.queue, h.lane
 	if lane == "" {
-		st, err := h.client.statusOf(ctx, h.queue, h.owner, task.RootID(h.id))
+		st, err := h.outer().status(ctx)
 		if errors.Is(err, nats.ErrPermissionViolation) {
 			return nil
 		}
@@ -80,21 +77,23 @@ func (h *handle) checkDeadlock(ctx context.Context, a *task.Attempt, ended bool)
 
 // awaitAll waits for the job's outcome and then for that of its callbacks.
 func (h *handle) awaitAll(ctx context.Context) (*task.Record, error) {
-	r, err := h.client.await(ctx, h.queue, h.owner, h.id, h.stored())
+	r, err := h.await(ctx)
 	if err != nil || !r.Callbacks {
 		return r, err
 	}
-	if _, err := h.client.await(ctx, r.Queue, r.User.Owner(), task.CallbacksID(h.id), true); err != nil {
+	callbacks := &handle{client: h.client, id: task.CallbacksID(h.id), queue: r.Queue, owner: r.User.Owner(), queued: true}
+	if _, err := callbacks.await(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// await waits for one outcome. known says that there is such a job; otherwise one that
-// is nowhere ends it.
-func (c *Client) await(ctx context.Context, queue, owner, id string, known bool) (*task.Record, error) {
+// await waits for one outcome. If it is not known that there is such a job, one that is
+// nowhere ends it.
+func (h *handle) await(ctx context.Context) (*task.Record, error) {
+	c, id := h.client, h.id
 	heard := make(chan struct{}, 1)
-	sub, err := c.broker.Conn().Subscribe(c.broker.Record(queue, "*", owner, id), func(msg *nats.Msg) {
+	sub, err := c.broker.Conn().Subscribe(c.broker.Record(h.queue, "*", h.owner, id), func(msg *nats.Msg) {
 		if at, ok := c.broker.ParseOutcome(msg.Subject); !ok || at.Kind == stream.KindClaimed {
 			return
 		}
@@ -114,21 +113,12 @@ func (c *Client) await(ctx context.Context, queue, owner, id string, known bool)
 	began := time.Now()
 	for {
 		var soon <-chan time.Time
-		r, err := c.broker.ReadOutcome(ctx, queue, owner, id)
-		if err != nil {
-			return nil, tell("wait for job "+task.Quote(id), err)
-		}
-		if r != nil {
-			return r, nil
-		}
-		if !known {
-			err := c.exists(ctx, queue, owner, id)
-			switch {
-			case errors.Is(err, ErrNoSuchJob) && time.Since(began) < soonLimit:
-				soon = time.After(lookSoon)
-			case err != nil:
-				return nil, err
-			}
+		r, err := h.look(ctx)
+		switch {
+		case errors.Is(err, ErrNoSuchJob) && time.Since(began) < soonLimit:
+			soon = time.After(lookSoon)
+		case err != nil || r != nil:
+			return r, err
 		}
 		select {
 		case <-heard:
@@ -141,11 +131,23 @@ func (c *Client) await(ctx context.Context, queue, owner, id string, known bool)
 	}
 }
 
-// exists is ErrNoSuchJob for a job that is nowhere. Whoever may not look there waits on.
-func (c *Client) exists(ctx context.Context, queue, owner, id string) error {
-	_, err := c.statusOf(ctx, queue, owner, id)
-	if errors.Is(err, nats.ErrPermissionViolation) {
-		return nil
+// look reads the outcome, nil if there is none yet. It is ErrNoSuchJob for a job that is
+// nowhere; whoever may not look there waits on.
+func (h *handle) look(ctx context.Context) (*task.Record, error) {
+	at, met, err := h.home(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	r, err := h.client.broker.ReadOutcome(ctx, at.Queue, at.Owner, h.id)
+	if err != nil {
+		return nil, tell("wait for job "+task.Quote(h.id), err)
+	}
+	if r != nil || met || h.stored() {
+		return r, nil
+	}
+	_, err = h.client.statusOf(ctx, at.Queue, at.Owner, h.id)
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return nil, nil
+	}
+	return nil, err
 }

@@ -68,7 +68,7 @@ func (l *lookup) whole(ctx context.Context, id string) error {
 		return err
 	}
 	d.Unknown = unknownSince(standing)
-	e, err := l.envelope(ctx, standing.Record, owner, id)
+	e, err := l.envelope(ctx, standing.Record, id)
 	if err != nil {
 		return err
 	}
@@ -92,16 +92,17 @@ func (l *lookup) whole(ctx context.Context, id string) error {
 }
 
 // envelope is where the job lies, or what its outcome keeps; nil if there is none any more.
-func (l *lookup) envelope(ctx context.Context, r *task.Record, owner, id string) (*task.Envelope, error) {
+func (l *lookup) envelope(ctx context.Context, r *task.Record, id string) (*task.Envelope, error) {
 	if r != nil && len(r.Envelope) > 0 {
 		if e, err := task.DecodeEnvelope(r.Envelope); err == nil {
 			return e, nil
 		}
 	}
+	queue, owner := l.detail.status.Queue, l.detail.status.User.Owner()
 	for _, at := range [...]struct{ stream, subject string }{
-		{l.b.Jobs(), l.b.Job("*", "*", owner, id)},
-		{l.b.Later(), l.b.LaterJob("*", owner, id)},
-		{l.b.Later(), l.b.DueJob("*", owner, id)},
+		{l.b.Jobs(), l.b.Job(queue, "*", owner, id)},
+		{l.b.Later(), l.b.LaterJob(queue, owner, id)},
+		{l.b.Later(), l.b.DueJob(queue, owner, id)},
 	} {
 		m, err := l.b.Last(ctx, at.stream, at.subject)
 		if err != nil {
@@ -152,7 +153,7 @@ func (l *lookup) callbacks(ctx context.Context, r *task.Record, e *task.Envelope
 			inner = fromIDs(after.Record.Members)
 			break
 		}
-		waiting, err := l.envelope(ctx, nil, r.User.Owner(), task.CallbacksID(r.ID))
+		waiting, err := l.envelope(ctx, nil, task.CallbacksID(r.ID))
 		if err != nil {
 			return err
 		}
@@ -240,7 +241,7 @@ func (l *lookup) notes(ctx context.Context, owner, id string) error {
 
 // claims is the history of attempts, as far as it is kept and this login may read it.
 func (l *lookup) claims(ctx context.Context, owner, id string) error {
-	filter := l.b.Names.Outcome("*", stream.KindClaimed, owner, id)
+	filter := l.b.Names.Outcome(l.detail.status.Queue, stream.KindClaimed, owner, id)
 	all := l.b.Range(ctx, l.b.Outcomes(), filter, 0)
 	if l.bound {
 		all = func(yield func(*stream.Message, error) bool) {

@@ -11,12 +11,18 @@ import (
 type jobCancelCmd struct {
 	ID    string `arg:"" help:"ID of the job."`
 	Force bool   `short:"f" help:"Do not ask."`
+	whose
 }
 
 // Run cancels the job.
 func (c jobCancelCmd) Run(ctx context.Context, e *environment) error {
+	ctx, err := c.with(ctx)
+	if err != nil {
+		return err
+	}
 	return e.with(ctx, func(s *session, client *producer.Client) error {
-		st, err := client.Status(ctx, c.ID)
+		job := producer.Find[task.Raw](client, c.ID) // the one that is asked about and no other
+		st, err := job.Status(ctx)
 		if err != nil {
 			return err
 		}
@@ -29,7 +35,7 @@ func (c jobCancelCmd) Run(ctx context.Context, e *environment) error {
 		}
 		ctx, cancel := s.brief(ctx)
 		defer cancel()
-		if err := client.Cancel(ctx, c.ID); err != nil {
+		if err := job.Cancel(ctx); err != nil {
 			return err
 		}
 		view := struct {

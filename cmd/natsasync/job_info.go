@@ -16,10 +16,15 @@ import (
 
 type jobInfoCmd struct {
 	ID string `arg:"" help:"ID of the job, of a member or of a callback."`
+	whose
 }
 
 // Run shows all that is known of the job.
 func (c jobInfoCmd) Run(ctx context.Context, e *environment) error {
+	ctx, err := c.with(ctx)
+	if err != nil {
+		return err
+	}
 	return e.with(ctx, func(s *session, client *producer.Client) error {
 		b, err := s.broker(ctx)
 		if err != nil {

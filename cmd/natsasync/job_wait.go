@@ -13,6 +13,7 @@ import (
 type jobWaitCmd struct {
 	ID  string        `arg:"" help:"ID of the job."`
 	For time.Duration `placeholder:"DURATION" help:"How long at most, like 90s; exit 1 if it has not ended then. Without it for ever."`
+	whose
 }
 
 // Validate is called by kong.
@@ -25,6 +26,10 @@ func (c jobWaitCmd) Validate() error {
 
 // Run waits until the job has ended and its callbacks have run.
 func (c jobWaitCmd) Run(ctx context.Context, e *environment) error {
+	ctx, err := c.with(ctx)
+	if err != nil {
+		return err
+	}
 	e.live = true
 	return e.with(ctx, func(s *session, client *producer.Client) error {
 		job := producer.Find[task.Raw](client, c.ID)
