@@ -56,31 +56,48 @@ func (b *Broker) Homes(ctx context.Context, queue, owner, id string) (Homes, err
 
 // each hands the messages on a filter after a sequence to see, and returns the sequence of the last; of a login that
 // may not ask the leader the last one on each of the direct filters.
+//
+// The last is read first and the others up to it: to find out that nothing follows the last the server would go through
+// all that does.
 func (b *Broker) each(ctx context.Context, stream, filter string, direct []string, after uint64, see func(*Message) error) (uint64, error) {
-	for !b.bound(stream) {
+	if b.bound(stream) {
+		return after, b.eachDirect(ctx, stream, direct, see)
+	}
+	last, err := b.leaderGet(ctx, stream, map[string]any{"last_by_subj": filter})
+	if b.readers.ok && errors.Is(err, nats.ErrPermissionViolation) {
+		b.readers.of.Store(stream, true)
+		return after, b.eachDirect(ctx, stream, direct, see)
+	}
+	if err != nil || last == nil {
+		return after, err
+	}
+	for after < last.Seq {
 		m, err := b.leaderGet(ctx, stream, map[string]any{"next_by_subj": filter, "seq": after + 1})
-		if b.readers.ok && errors.Is(err, nats.ErrPermissionViolation) {
-			b.readers.of.Store(stream, true)
-			continue
-		}
-		if err != nil || m == nil {
+		if err != nil {
 			return after, err
+		}
+		if m == nil || m.Seq > last.Seq { // it is gone meanwhile
+			m = last
 		}
 		if err := see(m); err != nil {
 			return after, err
 		}
 		after = m.Seq
 	}
-	for _, filter := range direct {
+	return after, nil
+}
+
+func (b *Broker) eachDirect(ctx context.Context, stream string, filters []string, see func(*Message) error) error {
+	for _, filter := range filters {
 		m, err := b.LastDirect(ctx, stream, filter)
 		if err == nil && m != nil {
 			err = see(m)
 		}
 		if err != nil {
-			return after, err
+			return err
 		}
 	}
-	return after, nil
+	return nil
 }
 
 // sight notes where a message lies. The error is that of keys that cannot be read.
