@@ -70,7 +70,8 @@ type Config struct {
 
 	// Owner is the one user whose jobs this login may see, if NATS binds it to their
 	// subjects, as "natsasync auth setup --waiter NAME=REALM:ID" does: then a job is looked
-	// for by its ID among theirs, and New looks at no stream. Defaults to all users.
+	// for by its ID among theirs, of two queues it is the one that was stored last, and New
+	// looks at no stream. Defaults to all users.
 	Owner task.User
 
 	// Logger gets what is worth knowing and no error of a call tells. Defaults to zerolog
