@@ -280,6 +280,9 @@ func (w *world) requests(t *testing.T, do func()) int {
 	// What the client has published before is here once this comes back.
 	end, err := far.SubscribeSync(far.NewInbox())
 	if err == nil {
+		err = far.Flush()
+	}
+	if err == nil {
 		err = w.js.Conn().Publish(end.Subject, nil)
 	}
 	if err == nil {
