@@ -17,14 +17,8 @@ var ErrNoKeys = errors.New("task: trust: the keys cannot be read")
 
 const (
 	keysLook = time.Second // how often a file is looked at, at most
-	maxKeys  = 16 << 20    // bytes of a file
+	maxKeys  = 1 << 20     // bytes of a file
 )
-
-// stamp tells one version of a file from the next.
-type stamp struct {
-	mod  time.Time
-	size int64
-}
 
 // TrustFile takes the word of the keys in a JSON file:
 //
@@ -37,7 +31,7 @@ type stamp struct {
 // The fields are those of [Key]. A changed file counts within a second or two, without a
 // restart. While it is gone, cannot be read or is wrong, nothing is believed and no job is
 // started, see [ErrNoKeys]: replace it by renaming another over it. A file that everybody
-// may write is refused.
+// may write is refused, and one of more than 1 MiB.
 func TrustFile(path string) *Keys { return &Keys{path: path} }
 
 // current returns the keys as they are now.
@@ -54,55 +48,62 @@ func (k *Keys) current() (keyset, error) {
 	return k.set, k.err
 }
 
-// look reads the file if it has changed, or if there was trouble with it.
+// look reads the file. Its bytes are compared, not its time and size: a file that is put in
+// place of another may have both.
 func (k *Keys) look() {
-	now, err := stampOf(k.path)
-	if err == nil && now == k.stamp && k.err == nil {
+	text, err := readFile(k.path)
+	if err == nil && k.err == nil && bytes.Equal(text, k.text) {
 		return
 	}
 	var set keyset
 	if err == nil {
-		set, err = readKeys(k.path)
+		set, err = parseKeys(text)
 	}
-	k.stamp, k.set, k.err = now, set, nil
 	if err != nil {
-		k.set, k.err = nil, fmt.Errorf("%w: %w", ErrNoKeys, err)
+		k.set, k.text, k.err = nil, nil, fmt.Errorf("%w: %s: %w", ErrNoKeys, Quote(k.path), err)
+		return
 	}
+	k.set, k.text, k.err = set, text, nil
 }
 
-func stampOf(path string) (stamp, error) {
+// readFile opens nothing but a plain file: another could keep it waiting.
+func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
-	if err != nil {
-		return stamp{}, err
-	}
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o002 != 0 {
-		return stamp{}, fmt.Errorf("%s may be written by everybody (chmod o-w it)", Quote(path))
-	}
-	if info.Size() > maxKeys {
-		return stamp{}, fmt.Errorf("%s has %d bytes (at most %d)", Quote(path), info.Size(), maxKeys)
-	}
-	return stamp{info.ModTime(), info.Size()}, nil
-}
-
-func readKeys(path string) (keyset, error) {
-	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no plain file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if info, err = f.Stat(); err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o002 != 0 {
+		return nil, errors.New("it may be written by everybody (chmod o-w it)")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxKeys+1))
+	if err == nil && len(text) > maxKeys {
+		err = fmt.Errorf("it has more than %d bytes (name realms, not single users)", maxKeys)
+	}
+	return text, err
+}
+
+func parseKeys(text []byte) (keyset, error) {
 	var file struct {
 		Keys []Key `json:"keys"`
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&file); err != nil {
-		return nil, fmt.Errorf("%s: %w", Quote(path), err)
+		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: something follows the keys", Quote(path))
+		return nil, errors.New("something follows the keys")
 	}
-	set, err := newKeyset(file.Keys)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Quote(path), err)
-	}
-	return set, nil
+	return newKeyset(file.Keys)
 }

@@ -115,7 +115,7 @@ type Keys struct {
 	set     keyset
 	err     error // why there are none
 	checked time.Time
-	stamp   stamp
+	text    []byte // of the file that set is from
 }
 
 type keyset map[string]*trustedKey

@@ -327,13 +327,58 @@ func TestAKeyFileCountsAsItChanges(t *testing.T) {
 		"two files": func() {
 			_ = os.WriteFile(path, []byte(`{"keys": [{"key": "`+by.Public()+`", "anyone": true}]} {}`), 0o644)
 		},
+		"too large": func() {
+			_ = os.WriteFile(path, append([]byte(`{"keys": [{"key": "`+by.Public()+`", "anyone": true}]}`), make([]byte, 1<<20)...), 0o644)
+		},
 		"open": func() { _ = os.Chmod(path, 0o666) },
 		"gone": func() { _ = os.Remove(path) },
+		"no file": func() {
+			_ = os.Remove(path)
+			_ = os.Mkdir(path, 0o700)
+		},
 	} {
 		put(task.Key{Public: by.Public(), Realms: []string{alice.Realm}})
 		becomes(keys, "a file that is right again", func(err error) bool { return err == nil })
 		spoil()
 		becomes(keys, what, gone)
+		if what == "no file" {
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// In an image or a store all files are of the same time, and keys are all as long.
+func TestAKeyFileCountsThoughItsTimeAndSizeAreThoseOfBefore(t *testing.T) {
+	t.Parallel()
+	before, after := newSigner(t), newSigner(t)
+	path := filepath.Join(t.TempDir(), "keys.json")
+	put := func(by *task.Signer) {
+		t.Helper()
+		text := []byte(`{"keys": [{"key": "` + by.Public() + `", "anyone": true}]}`)
+		if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path+".new", time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(before)
+	keys := task.TrustFile(path)
+	m, _ := letter(t, before, alice, "docs")
+	if _, err := keys.Prove(m); err != nil {
+		t.Fatal(err)
+	}
+	put(after)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := keys.Prove(m); code(err) == "key" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a key that is gone from the file still counts")
+		}
 	}
 }
 
