@@ -112,6 +112,11 @@ func (c *Client) recordCancelled(ctx context.Context, p *place, s stream.Standin
 		c.broker.Names.Outcome(p.Queue, stream.KindCancelled, p.Owner, p.ID),
 		c.broker.Fence(p.Queue, p.Owner, p.ID), s.Seq, r.Encode(),
 	)
+	// What nobody believes ends nothing, and the job's message is removed after it.
+	own := &stream.Message{Subject: msg.Subject, Seq: 1, Time: c.broker.Now(), Header: msg.Header, Data: msg.Data}
+	if wrong := c.broker.ReadStanding(own).Wrong; wrong != nil {
+		return fmt.Errorf("producer: cancel job %s: %w (cancel with a Config.Signer whose key may)", task.Quote(p.ID), wrong)
+	}
 	_, err := c.broker.Publish(ctx, msg)
 	if errors.Is(err, stream.ErrNoAnswer) {
 		return fmt.Errorf("producer: cancel job %s: no answer in time: it may be cancelled or not (cancel it again): %w", task.Quote(p.ID), err)

@@ -26,7 +26,7 @@ type Key struct {
 	Realms    []string `json:"realms,omitempty"`
 	Anonymous bool     `json:"anonymous,omitempty"`
 	Anyone    bool     `json:"anyone,omitempty"`
-	// Queues are those into which a producer's key may queue. Defaults to all.
+	// Queues are those in which a producer's key may queue and cancel. Defaults to all.
 	Queues []string `json:"queues,omitempty"`
 
 	// Works are the queues of a worker's key: it may record outcomes in them, and queue

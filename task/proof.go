@@ -114,7 +114,7 @@ func (p *Proof) Job(e *Envelope) error {
 		return p.stale(e.Keep / 2)
 	}
 	if p.origin == nil {
-		if len(p.key.Queues) > 0 && !holds(p.key.Queues, e.Queue) {
+		if !p.key.mayQueueInto(e.Queue) {
 			return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(e.Queue))
 		}
 		return p.key.mustSpeakFor(e.User)
@@ -128,32 +128,14 @@ func (p *Proof) Job(e *Envelope) error {
 	return p.origin.mustSpeakFor(e.User)
 }
 
+// mayQueueInto says so of a producer's key.
+func (k *Key) mayQueueInto(queue string) bool {
+	return len(k.Queues) == 0 || holds(k.Queues, queue)
+}
+
 func (k *Key) mustSpeakFor(u User) error {
 	if !k.speaksFor(u) {
 		return refuse("user", "key %s may not speak for %s", k.label(), Quote(u.String()))
-	}
-	return nil
-}
-
-// Record says whether the signer may record r: a worker's key in its queues, and a
-// producer's key may cancel for its users. The error is a [*WireError].
-func (p *Proof) Record(r *Record) error {
-	switch {
-	case holds(p.key.Works, r.Queue):
-		return nil
-	case r.End == Cancelled && p.key.speaks():
-		return p.key.mustSpeakFor(r.User)
-	case r.End == Failed && r.Attempt == 0 && holds(p.key.Into, r.Queue): // a job that it could not queue
-		return nil
-	}
-	return refuse("queue", "key %s may not record outcomes in queue %s", p.key.label(), Quote(r.Queue))
-}
-
-// Works says whether the signer may record what it likes of jobs of a queue. The error is
-// a [*WireError].
-func (p *Proof) Works(queue string) error {
-	if !holds(p.key.Works, queue) {
-		return refuse("queue", "key %s may not work queue %s", p.key.label(), Quote(queue))
 	}
 	return nil
 }

@@ -236,6 +236,8 @@ func TestWhatAKeyMayDo(t *testing.T) {
 		{"a failure elsewhere", task.Key{Works: []string{"docs"}, Into: []string{"mail"}}, task.Record{Outcome: task.Outcome{Queue: "mail", End: task.Failed, Attempt: 1}}, "queue"},
 		{"a success by a producer", task.Key{Anyone: true}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Succeeded}}, "queue"},
 		{"its user's cancellation", task.Key{Users: []task.User{alice}}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Cancelled, User: alice}}, ""},
+		{"a cancellation in its queue", task.Key{Anyone: true, Queues: []string{"docs"}}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Cancelled, User: alice}}, ""},
+		{"a cancellation elsewhere", task.Key{Anyone: true, Queues: []string{"docs"}}, task.Record{Outcome: task.Outcome{Queue: "mail", End: task.Cancelled, User: alice}}, "queue"},
 		{"another user's cancellation", task.Key{Users: []task.User{alice}}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Cancelled, User: bob}}, "user"},
 	}
 	for _, c := range records {

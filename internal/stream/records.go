@@ -51,7 +51,7 @@ func (n Names) readStanding(m *Message) Standing {
 		return s
 	}
 	s.Record, s.Wrong = task.DecodeRecord(m.Data)
-	if s.Wrong == nil && (s.Record.ID != subject.ID || string(s.Record.End) != subject.Kind || s.Record.User.Owner() != subject.Owner) {
+	if r := s.Record; s.Wrong == nil && (r.ID != subject.ID || r.Queue != subject.Queue || string(r.End) != subject.Kind || r.User.Owner() != subject.Owner) {
 		s.Record, s.Wrong = nil, fmt.Errorf("the record does not agree with its subject %s", quote(m.Subject))
 	}
 	return s

@@ -1,0 +1,28 @@
+package task
+
+// Record says whether the signer may record r: a worker's key in its queues, and a
+// producer's key may cancel for its users, in the queues that it is narrowed to. The
+// queue in r must have been compared with that of its subject. The error is a
+// [*WireError].
+func (p *Proof) Record(r *Record) error {
+	switch {
+	case holds(p.key.Works, r.Queue):
+		return nil
+	case r.End == Failed && r.Attempt == 0 && holds(p.key.Into, r.Queue): // a job that it could not queue
+		return nil
+	case r.End != Cancelled || !p.key.speaks():
+		return refuse("queue", "key %s may not record outcomes in queue %s", p.key.label(), Quote(r.Queue))
+	case !p.key.mayQueueInto(r.Queue):
+		return refuse("queue", "key %s may not cancel in queue %s", p.key.label(), Quote(r.Queue))
+	}
+	return p.key.mustSpeakFor(r.User)
+}
+
+// Works says whether the signer may record what it likes of jobs of a queue. The error is
+// a [*WireError].
+func (p *Proof) Works(queue string) error {
+	if !holds(p.key.Works, queue) {
+		return refuse("queue", "key %s may not work queue %s", p.key.label(), Quote(queue))
+	}
+	return nil
+}
