@@ -31,8 +31,15 @@ func (d *delivery) resumeContinued(env *task.Envelope) (*task.Record, *stop) {
 	if err != nil {
 		return d.failed(env, fmt.Errorf("continue: %w", err), 1), nil
 	}
+	if !d.owns(next) {
+		return d.failed(env, fmt.Errorf("continue: %s does not belong to it: %w", next.ID, task.ErrUnauthorized), 1), nil
+	}
 	return d.awaitContinued(env, next, d.claim.Continued, d.claim.Queues, attempted{})
 }
+
+// owns says whether e is of the user and the queue of this job, as all is that its own
+// records name to be queued or cancelled there.
+func (d *delivery) owns(e *task.Envelope) bool { return e.Queue == d.at.Queue && e.User == d.env.User }
 
 func (d *delivery) awaitContinued(env, next *task.Envelope, body []byte, queues [][]byte, a attempted) (*task.Record, *stop) {
 	ended, s := d.park(waiting{

@@ -234,7 +234,7 @@ func (d *delivery) cancelMembers(ctx context.Context, env *task.Envelope) error 
 
 func (d *delivery) cancelBody(ctx context.Context, body []byte) error {
 	e, err := task.DecodeEnvelope(body)
-	if err != nil {
+	if err != nil || !d.owns(e) {
 		return nil // it can never have run
 	}
 	if err := d.w.cancel(ctx, e); err != nil {

@@ -26,3 +26,16 @@ func (p *Proof) Works(queue string) error {
 	}
 	return nil
 }
+
+// Follows says whether e, in the signer's record or claim, may be queued: for the owner
+// of that record, in a queue that the key works or may queue into. Who reads the record
+// queues e under a key of its own and must not lend that. The error is a [*WireError].
+func (p *Proof) Follows(owner string, e *Envelope) error {
+	if !holds(p.key.Works, e.Queue) && !holds(p.key.Into, e.Queue) {
+		return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(e.Queue))
+	}
+	if e.User.Owner() != owner {
+		return refuse("user", "key %s queues for %s in a job of somebody else", p.key.label(), Quote(e.User.String()))
+	}
+	return nil
+}

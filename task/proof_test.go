@@ -251,6 +251,28 @@ func TestWhatAKeyMayDo(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.code)
 		}
 	}
+	follows := []struct {
+		name  string
+		user  task.User
+		queue string
+		code  string
+	}{
+		{"in its queue", alice, "docs", ""},
+		{"in one that it may queue into", alice, "mail", ""},
+		{"elsewhere", alice, "default", "queue"},
+		{"for another", bob, "docs", "user"},
+	}
+	for _, c := range follows {
+		m, _ := letter(t, by, alice, "docs")
+		proof, err := task.TrustKeys(task.Key{Public: p, Works: []string{"docs"}, Into: []string{"mail"}}).Prove(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, e := letter(t, by, c.user, c.queue)
+		if err := proof.Follows(alice.Owner(), e); code(err) != c.code {
+			t.Errorf("what follows, %s: %v, want %q", c.name, err, c.code)
+		}
+	}
 }
 
 func TestKeysThatAreNone(t *testing.T) {

@@ -72,6 +72,7 @@ type Broker struct {
 	readers      readers
 	clock        atomic.Pointer[reading]
 	clockTold    atomic.Bool // that it is off
+	told         told        // that they ask for too much
 
 	markMu                 sync.Mutex
 	marks                  marks // as this Broker looked last

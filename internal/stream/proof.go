@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -53,7 +55,8 @@ func (b *Broker) signed(m *Message, late time.Duration) task.Signed {
 	}
 }
 
-// prove says what speaks against a record.
+// prove says what speaks against a record, and takes out of it what its signer may not ask for: whoever reads it
+// queues what follows from it under a key of their own.
 func (b *Broker) prove(m *Message, s *Standing) error {
 	if b.keys == nil {
 		return nil
@@ -62,10 +65,66 @@ func (b *Broker) prove(m *Message, s *Standing) error {
 	if err != nil {
 		return err
 	}
-	if s.Record == nil {
-		return p.Works(s.Queue)
+	if r := s.Record; r != nil {
+		if err := p.Record(r); err != nil {
+			return err
+		}
+		r.Queues = b.following(p, s, r.Queues)
+		return nil
 	}
-	return p.Record(s.Record)
+	if err := p.Works(s.Queue); err != nil {
+		return err
+	}
+	s.Claim.Queues = b.following(p, s, s.Claim.Queues)
+	return s.continues()
+}
+
+// following are the jobs among bodies that the signer of a record may have queued.
+func (b *Broker) following(p *task.Proof, s *Standing, bodies [][]byte) [][]byte {
+	var all [][]byte
+	for _, body := range bodies {
+		e, err := task.DecodeEnvelope(body)
+		if err == nil {
+			err = p.Follows(s.Owner, e)
+		}
+		if err == nil {
+			all = append(all, body)
+			continue
+		}
+		if b.told.first(s.Seq) {
+			b.logger.Warn("a record asks for more than its signer may: that part counts for nothing", "id", s.ID, "queue", s.Queue, "err", err)
+		}
+	}
+	return all
+}
+
+// told are the records of which the log has told: they are read many times.
+type told struct {
+	mu   sync.Mutex
+	seqs map[uint64]struct{}
+}
+
+func (t *told) first(seq uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, is := t.seqs[seq]; is {
+		return false
+	}
+	if t.seqs == nil || len(t.seqs) == 1000 {
+		t.seqs = make(map[uint64]struct{})
+	}
+	t.seqs[seq] = struct{}{}
+	return true
+}
+
+// continues is an error if a claim names a job that is none of its user and queue: who reads it queues that job, and
+// cancels it. One that cannot be read is neither.
+func (s *Standing) continues() error {
+	e, err := task.DecodeEnvelope(s.Claim.Continued)
+	if len(s.Claim.Continued) == 0 || err != nil || e.Queue == s.Queue && e.User.Owner() == s.Owner {
+		return nil
+	}
+	return &task.WireError{Code: "subject", Message: fmt.Sprintf("the job that the claim goes on as is not of its queue %s and its user", quote(s.Queue))}
 }
 
 func (b *Broker) proveNotes(m *Message, queue string) error {
