@@ -124,7 +124,7 @@ func (d *delivery) parallel(env *task.Envelope) (*task.Record, *stop) {
 			queue: func(ctx context.Context, missing map[string]bool) error {
 				for i, m := range members {
 					if missing[m.ID] {
-						if err := d.w.queue(ctx, m, env.Members[i], d.origin()); err != nil {
+						if err := d.queue(ctx, m, env.Members[i]); err != nil {
 							return err
 						}
 					}

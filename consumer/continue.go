@@ -44,7 +44,7 @@ func (d *delivery) owns(e *task.Envelope) bool { return e.Queue == d.at.Queue &&
 func (d *delivery) awaitContinued(env, next *task.Envelope, body []byte, queues [][]byte, a attempted) (*task.Record, *stop) {
 	ended, s := d.park(waiting{
 		ids: []string{next.ID}, member: env.ID, continued: body, queues: queues,
-		queue: func(ctx context.Context, _ map[string]bool) error { return d.w.queue(ctx, next, body, d.origin()) },
+		queue: func(ctx context.Context, _ map[string]bool) error { return d.queue(ctx, next, body) },
 	})
 	if s != nil {
 		return nil, s

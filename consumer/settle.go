@@ -131,7 +131,7 @@ func (d *delivery) follow(ctx context.Context, env *task.Envelope, rec *task.Rec
 			d.w.log.Error("a job that was queued in a job cannot be read", "id", rec.ID, "err", err)
 			continue
 		}
-		if err := d.w.queue(ctx, e, body, d.origin()); err != nil {
+		if err := d.queue(ctx, e, body); err != nil {
 			return err
 		}
 	}
@@ -143,63 +143,7 @@ func (d *delivery) follow(ctx context.Context, env *task.Envelope, rec *task.Rec
 		Queue: env.Queue, Lane: stream.LaneCallbacks, User: env.User, Task: task.CallbackBatch, Mode: task.Serial,
 		Members: matching(env, rec.End), Issued: env.Issued,
 	}
-	return d.w.queue(ctx, cb, cb.Encode(), d.origin())
-}
-
-// queue publishes a job until it is there. One that can never be published gets a
-// failed outcome of its own, so that whoever waits for it learns of it.
-//
-// Each try is signed anew: a signature is good for some minutes.
-func (w *Worker) queue(ctx context.Context, e *task.Envelope, body []byte, origin string) error {
-	owner := e.User.Owner()
-	for {
-		once, cancel := context.WithTimeout(ctx, task.MaxSkew/5)
-		_, err := w.broker.Publish(once, w.broker.JobMessage(e, owner, body, origin))
-		cancel()
-		switch {
-		case err == nil, errors.Is(err, stream.ErrExists):
-			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case w.broker.Conn().IsClosed():
-			return errClosed
-		case errors.Is(err, stream.ErrNoStream) && w.broker.Conn().IsConnected():
-			return w.cannotQueue(ctx, e, owner, err)
-		case stream.Refused(err):
-			return w.recordUnqueued(ctx, e, owner, "not_queued", err)
-		}
-		w.log.WarnContext(ctx, "queue what follows; trying again", "id", e.ID, "queue", e.Queue, "err", err)
-		stream.Sleep(ctx, time.Second)
-	}
-}
-
-func (w *Worker) cannotQueue(ctx context.Context, e *task.Envelope, owner string, why error) error {
-	queues, err := w.broker.Queues(ctx)
-	if err != nil {
-		return fmt.Errorf("queue job %s: %w", e.ID, errors.Join(why, err))
-	}
-	for _, q := range queues {
-		if q == e.Queue {
-			return fmt.Errorf("queue job %s: %w", e.ID, why)
-		}
-	}
-	return w.recordUnqueued(ctx, e, owner, "no_such_queue", fmt.Errorf("queue %s: %w", e.Queue, stream.ErrNoSuchQueue))
-}
-
-// recordUnqueued gives a job that can never be published a failed outcome.
-func (w *Worker) recordUnqueued(ctx context.Context, e *task.Envelope, owner, code string, why error) error {
-	failure := task.FailureOf(why)
-	failure.Code, failure.Task, failure.ID = code, e.Task, e.ID
-	rec := &task.Record{Outcome: task.Outcome{
-		ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User, End: task.Failed,
-		Failure: failure, Queued: e.Issued, Ended: w.broker.Now(), Worker: w.cfg.Name,
-	}}
-	w.log.WarnContext(ctx, "a job that follows from another cannot be queued", "id", e.ID, "queue", e.Queue, "err", why)
-	_, err := w.broker.Publish(ctx, w.broker.Fenced(w.broker.Outcome(e.Queue, stream.KindFailed, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), 0, rec.Encode()))
-	if errors.Is(err, stream.ErrFenced) {
-		return nil
-	}
-	return err
+	return d.queue(ctx, cb, cb.Encode())
 }
 
 // cancelRest cancels what a cancelled job has left unfinished: its members, theirs, and
@@ -243,30 +187,12 @@ func (d *delivery) cancelBody(ctx context.Context, body []byte) error {
 	return d.cancelMembers(ctx, e)
 }
 
-// cancel records that a job is cancelled, unless it has ended, and takes its message
-// out if no worker has it.
+// cancel records that a job is cancelled, unless it has ended.
 func (w *Worker) cancel(ctx context.Context, e *task.Envelope) error {
-	owner := e.User.Owner()
-	for {
-		s, err := w.broker.Standing(ctx, e.Queue, owner, e.ID)
-		if err != nil || s.Record != nil {
-			return err
-		}
-		rec := &task.Record{Outcome: task.Outcome{
-			ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
-			End: task.Cancelled, Queued: e.Issued, Ended: w.broker.Now(), Worker: w.cfg.Name,
-		}}
-		_, err = w.broker.Publish(ctx, w.broker.Fenced(w.broker.Outcome(e.Queue, stream.KindCancelled, owner, e.ID), w.broker.Fence(e.Queue, owner, e.ID), s.Seq, rec.Encode()))
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, stream.ErrFenced) && !errors.Is(err, stream.ErrUndecided) {
-			return err
-		}
-		if !stream.Sleep(ctx, 5*time.Millisecond) {
-			return context.Cause(ctx)
-		}
-	}
+	return w.end(ctx, &task.Record{Outcome: task.Outcome{
+		ID: e.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
+		End: task.Cancelled, Queued: e.Issued, Ended: w.broker.Now(), Worker: w.cfg.Name,
+	}})
 }
 
 // watchCancelled has running jobs look at once when somebody cancels them.

@@ -8,8 +8,6 @@ func (p *Proof) Record(r *Record) error {
 	switch {
 	case holds(p.key.Works, r.Queue):
 		return nil
-	case r.End == Failed && r.Attempt == 0 && holds(p.key.Into, r.Queue): // a job that it could not queue
-		return nil
 	case r.End != Cancelled || !p.key.speaks():
 		return refuse("queue", "key %s may not record outcomes in queue %s", p.key.label(), Quote(r.Queue))
 	case !p.key.mayQueueInto(r.Queue):

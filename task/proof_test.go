@@ -232,8 +232,7 @@ func TestWhatAKeyMayDo(t *testing.T) {
 	}{
 		{"a success in its queue", task.Key{Works: []string{"docs"}}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Succeeded}}, ""},
 		{"a success elsewhere", task.Key{Works: []string{"docs"}, Into: []string{"mail"}}, task.Record{Outcome: task.Outcome{Queue: "mail", End: task.Succeeded}}, "queue"},
-		{"that a job could not be queued", task.Key{Works: []string{"docs"}, Into: []string{"mail"}}, task.Record{Outcome: task.Outcome{Queue: "mail", End: task.Failed}}, ""},
-		{"a failure elsewhere", task.Key{Works: []string{"docs"}, Into: []string{"mail"}}, task.Record{Outcome: task.Outcome{Queue: "mail", End: task.Failed, Attempt: 1}}, "queue"},
+		{"a failure where it may queue", task.Key{Works: []string{"docs"}, Into: []string{"mail"}}, task.Record{Outcome: task.Outcome{Queue: "mail", End: task.Failed}}, "queue"},
 		{"a success by a producer", task.Key{Anyone: true}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Succeeded}}, "queue"},
 		{"its user's cancellation", task.Key{Users: []task.User{alice}}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Cancelled, User: alice}}, ""},
 		{"a cancellation in its queue", task.Key{Anyone: true, Queues: []string{"docs"}}, task.Record{Outcome: task.Outcome{Queue: "docs", End: task.Cancelled, User: alice}}, ""},
