@@ -19,17 +19,46 @@ type Signed struct {
 // Proof is a signature that is good: what remains is whether its key may say what the
 // message says.
 type Proof struct {
+	set    keyset
 	key    *trustedKey
-	origin *trustedKey // who signed the job that the message comes of; nil if key did
-	owner  string      // of that job
-	moved  bool
+	hash   string
+	stored time.Time
 	late   time.Duration
 	text   string
+	origin *origin // of a job that a worker published; nil if a producer did
 }
 
-// Prove checks the signature of a message, before anything of it is decoded. The error is
-// a [*WireError] with the code "unsigned", "signature", "key" or "stale", or [ErrNoKeys].
+// origin is the job that a message comes of, as its producer signed it.
+type origin struct {
+	signature
+	by    *trustedKey
+	owner string
+}
+
+// Prove checks the signature of a job, before anything of it is decoded. The error is a
+// [*WireError] with the code "unsigned", "signature", "key" or "stale", or [ErrNoKeys].
 func (k *Keys) Prove(m Signed) (*Proof, error) {
+	p, err := k.prove(m)
+	if err != nil {
+		return nil, err
+	}
+	if p.text == "" {
+		p.text = m.Signature[0] + " " + p.hash + " " + m.Subject
+	} else if p.origin, err = p.set.proveOrigin(m.Installation, p.text); err != nil {
+		return nil, err
+	}
+	if p.Moved() { // what its producer signed may count without the worker, see Job
+		return p, nil
+	}
+	if err := p.retired(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// prove checks what a message of any kind must have. That its key was retired is left to
+// whoever asks.
+func (k *Keys) prove(m Signed) (*Proof, error) {
 	set, err := k.current()
 	if err != nil {
 		return nil, err
@@ -44,40 +73,48 @@ func (k *Keys) Prove(m Signed) (*Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	hash, text := hashOf(m.Body), ""
+	p := &Proof{set: set, hash: hashOf(m.Body), stored: m.Stored, late: m.Stored.Sub(s.at)}
 	if len(m.Origin) == 1 {
-		text = m.Origin[0]
+		p.text = m.Origin[0]
 	}
-	p := &Proof{late: m.Stored.Sub(s.at)}
-	if p.key, err = set.prove(s, m.Installation, m.Subject, hash, text); err != nil {
+	if p.key, err = set.prove(s, m.Installation, m.Subject, p.hash, p.text); err != nil {
 		return nil, err
 	}
 	if p.late > m.Late || p.late < -MaxSkew {
 		return nil, p.stale(m.Late)
 	}
-	// By the server's time: who has the key can sign for any.
-	if retired := p.key.Retired; !retired.IsZero() && m.Stored.After(retired.Add(MaxSkew)) {
-		return nil, refuse("key", "key %s was retired on %s", p.key.label(), retired.Format(time.RFC3339))
+	return p, nil
+}
+
+// retired is an error if the message was stored after its key was retired: by the server's
+// time, for who has the key can sign for any.
+func (p *Proof) retired() error {
+	if retired := p.key.Retired; !retired.IsZero() && p.stored.After(retired.Add(MaxSkew)) {
+		return p.key.wasRetired()
 	}
-	if text == "" {
-		p.text = m.Signature[0] + " " + hash + " " + m.Subject
-		return p, nil
-	}
-	o, err := parseSignature(HeaderOrigin, text, 5, maxOrigin)
+	return nil
+}
+
+func (k *Key) wasRetired() error {
+	return refuse("key", "key %s was retired on %s", k.label(), k.Retired.Format(time.RFC3339))
+}
+
+func (set keyset) proveOrigin(installation, text string) (*origin, error) {
+	s, err := parseSignature(HeaderOrigin, text, 5, maxOrigin)
 	if err != nil {
 		return nil, err
 	}
-	if p.origin, err = set.prove(o, m.Installation, o.subject, o.hash, ""); err != nil {
+	o := &origin{signature: s}
+	if o.by, err = set.prove(s, installation, s.subject, s.hash, ""); err != nil {
 		return nil, err
 	}
-	if retired := p.origin.Retired; !retired.IsZero() && o.at.After(retired) {
-		return nil, refuse("key", "key %s was retired on %s", p.origin.label(), retired.Format(time.RFC3339))
+	if retired := o.by.Retired; !retired.IsZero() && o.at.After(retired) {
+		return nil, o.by.wasRetired()
 	}
-	if p.owner = ownerOf(o.subject); p.owner == "" {
+	if o.owner = ownerOf(o.subject); o.owner == "" {
 		return nil, refuse("signature", "header %s: the subject is none of a job", HeaderOrigin)
 	}
-	p.text, p.moved = text, o.hash == hash
-	return p, nil
+	return o, nil
 }
 
 func (set keyset) prove(s signature, installation, subject, hash, origin string) (*trustedKey, error) {
@@ -103,15 +140,19 @@ func (p *Proof) stale(most time.Duration) error {
 func (p *Proof) Origin() string { return p.text }
 
 // Moved says whether a worker put the job where it is, as its producer signed it.
-func (p *Proof) Moved() bool { return p.moved }
+func (p *Proof) Moved() bool { return p.origin != nil && p.origin.hash == p.hash }
 
 // Job says whether the signer may queue e: a producer's key for its users, a worker's key
 // for the user of the job that e comes of, into its own queues. A job whose success is kept
 // for a short time must have been stored sooner after it was signed: its outcome is what
-// tells a replay. The error is a [*WireError] with the code "user", "queue" or "stale".
+// tells a replay. The error is a [*WireError] with the code "user", "queue", "stale" or
+// "key".
 func (p *Proof) Job(e *Envelope) error {
-	if e.Keep > 0 && e.NotBefore.IsZero() && !p.moved && p.late > e.Keep/2 {
+	if e.Keep > 0 && e.NotBefore.IsZero() && !p.Moved() && p.late > e.Keep/2 {
 		return p.stale(e.Keep / 2)
+	}
+	if err := p.retired(); err != nil && !p.producersWordDoes(e) {
+		return err
 	}
 	if p.origin == nil {
 		if !p.key.mayQueueInto(e.Queue) {
@@ -122,10 +163,34 @@ func (p *Proof) Job(e *Envelope) error {
 	if !holds(p.key.Works, e.Queue) && !holds(p.key.Into, e.Queue) {
 		return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(e.Queue))
 	}
-	if e.User.Owner() != p.owner {
-		return refuse("user", "key %s queues for %s what comes of a job of somebody else", p.key.label(), Quote(e.User.String()))
+	return p.origin.mustBeOf(e.User, p.key)
+}
+
+// producersWordDoes says whether the job may have come here by a worker whose key was
+// retired meanwhile: the producer's own signature is good for it, and it was stored while
+// its outcome, if it has one, is still there to tell a replay.
+func (p *Proof) producersWordDoes(e *Envelope) bool {
+	if !p.Moved() {
+		return false
 	}
-	return p.origin.mustSpeakFor(e.User)
+	due, most := e.NotBefore, MaxLate
+	if due.IsZero() { // it was tried before, and put off
+		due = p.origin.at
+		if e.Keep > 0 {
+			most = e.Keep / 2
+		}
+	}
+	late := p.stored.Sub(due)
+	return late <= most && late >= -MaxSkew
+}
+
+// mustBeOf says whether a worker's key may speak for u, by the job that its message comes
+// of.
+func (o *origin) mustBeOf(u User, worker *trustedKey) error {
+	if u.Owner() != o.owner {
+		return refuse("user", "key %s queues for %s what comes of a job of somebody else", worker.label(), Quote(u.String()))
+	}
+	return o.by.mustSpeakFor(u)
 }
 
 // mayQueueInto says so of a producer's key.

@@ -1,5 +1,18 @@
 package task
 
+// ProveRecord is [Keys.Prove] for a record, a claim or notes. What is wrong with the origin
+// beside a record speaks against the envelope in it alone.
+func (k *Keys) ProveRecord(m Signed) (*Proof, error) {
+	p, err := k.prove(m)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.retired(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
 // Record says whether the signer may record r: a worker's key in its queues, and a
 // producer's key may cancel for its users, in the queues that it is narrowed to. The
 // queue in r must have been compared with that of its subject. The error is a

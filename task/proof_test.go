@@ -161,6 +161,54 @@ func TestHowLateAMessageMayBe(t *testing.T) {
 	}
 }
 
+// A worker that moved a job may be gone, its key retired, when that job is due.
+func TestHowLongAJobCountsThatARetiredWorkersKeyMoved(t *testing.T) {
+	t.Parallel()
+	by, worker := newSigner(t), newSigner(t)
+	long := noon.Add(90 * 24 * time.Hour)
+	for _, c := range []struct {
+		name          string
+		due           time.Time // zero for one that was tried before
+		keep          time.Duration
+		stored, taken time.Time // taken: when its producer signed it
+		change        bool
+		code          string
+	}{
+		{"when it is due", long, 0, long, noon, false, ""},
+		{"a week later", long, 0, long.Add(task.MaxLate), noon, false, ""},
+		{"after that", long, 0, long.Add(task.MaxLate + time.Second), noon, false, "key"},
+		{"before it is due", long, 0, long.Add(-task.MaxSkew - time.Second), noon, false, "key"},
+		{"kept shortly, when it is due", long, time.Hour, long.Add(time.Hour), noon, false, ""},
+		{"tried before", time.Time{}, 0, noon.Add(task.MaxLate), noon, false, ""},
+		{"tried before, a week ago", time.Time{}, 0, noon.Add(task.MaxLate + time.Second), noon, false, "key"},
+		{"tried before and kept shortly", time.Time{}, time.Hour, noon.Add(30*time.Minute + time.Second), noon, false, "key"},
+		{"that the worker made", long, 0, long, noon, true, "key"},
+		{"whose producer's key was retired before", long, 0, long, noon.Add(2 * time.Hour), false, "key"},
+	} {
+		m, e := letter(t, by, alice, "docs")
+		e.NotBefore, e.Keep = c.due, c.keep
+		m.Body = e.Encode()
+		was := by.Sign(m.Installation, m.Subject, "", m.Body, c.taken)
+		m.Origin = []string{task.OriginOf([]string{was}, nil, m.Subject, m.Body)}
+		if c.change {
+			e.Task = "doc.other"
+			m.Body = e.Encode()
+		}
+		m.Stored = c.stored
+		m.Signature = []string{worker.Sign(m.Installation, m.Subject, m.Origin[0], m.Body, c.stored)}
+		p, err := task.TrustKeys(
+			task.Key{Public: by.Public(), Anyone: true, Retired: noon.Add(time.Hour)},
+			task.Key{Public: worker.Public(), Works: []string{"docs"}, Retired: noon.Add(-time.Hour)},
+		).Prove(m)
+		if err == nil {
+			err = p.Job(e)
+		}
+		if code(err) != c.code {
+			t.Errorf("%s: %v, want %q", c.name, err, c.code)
+		}
+	}
+}
+
 func TestWhatAKeyMayDo(t *testing.T) {
 	t.Parallel()
 	by, worker := newSigner(t), newSigner(t)

@@ -61,7 +61,7 @@ func (b *Broker) prove(m *Message, s *Standing) error {
 	if b.keys == nil {
 		return nil
 	}
-	p, err := b.keys.Prove(b.signed(m, task.MaxSkew))
+	p, err := b.keys.ProveRecord(b.signed(m, task.MaxSkew))
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (b *Broker) proveNotes(m *Message, queue string) error {
 	if b.keys == nil {
 		return nil
 	}
-	p, err := b.keys.Prove(b.signed(m, task.MaxSkew))
+	p, err := b.keys.ProveRecord(b.signed(m, task.MaxSkew))
 	if err != nil {
 		return err
 	}
