@@ -135,10 +135,7 @@ func (d *delivery) record(at stream.Subject, data []byte, header nats.Header) er
 }
 
 func (d *delivery) recordOnce(ctx context.Context, subject string, data []byte, header nats.Header) (uint64, error) {
-	m := d.w.broker.Fenced(subject, d.fence, d.fenceSeq(), data)
-	for k, v := range header {
-		m.Header[k] = v
-	}
+	m := d.fenced(subject, data, header)
 	type ack struct {
 		seq uint64
 		err error
@@ -151,6 +148,20 @@ func (d *delivery) recordOnce(ctx context.Context, subject string, data []byte, 
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
+}
+
+// fenced is a record as it is published. What header has is signed if it is the origin.
+func (d *delivery) fenced(subject string, data []byte, header nats.Header) *nats.Msg {
+	m := stream.Fenced(subject, d.fence, d.fenceSeq(), data)
+	origin := ""
+	for k, v := range header {
+		m.Header[k] = v
+		if k == task.HeaderOrigin {
+			origin = v[0]
+		}
+	}
+	d.w.broker.Sign(m, origin)
+	return m
 }
 
 // resolve finds out what came of a write that was refused or not answered: whether it

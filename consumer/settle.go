@@ -22,10 +22,7 @@ func (d *delivery) settle(rec *task.Record) {
 	data, header := d.encode(d.env, rec)
 	d.w.window <- struct{}{}
 	d.releaseSlot()
-	m := d.w.broker.Fenced(d.w.broker.Outcome(d.at.Queue, string(rec.End), d.at.Owner, d.at.ID), d.fence, d.fenceSeq(), data)
-	for k, v := range header {
-		m.Header[k] = v
-	}
+	m := d.fenced(d.w.broker.Outcome(d.at.Queue, string(rec.End), d.at.Owner, d.at.ID), data, header)
 	d.w.broker.PublishAsync(m, func(_ uint64, err error) {
 		<-d.w.window
 		switch {
@@ -99,7 +96,7 @@ func matching(env *task.Envelope, end task.End) [][]byte {
 	return all
 }
 
-// encode makes the bytes of a record. One that does not fit in a message loses first
+// encode makes the bytes of a record, and the headers that depend on it. One that does not fit in a message loses first
 // what is only for convenience, then its success: a job that is too large has failed,
 // it is never lost.
 func (d *delivery) encode(env *task.Envelope, rec *task.Record) ([]byte, nats.Header) {
@@ -113,6 +110,9 @@ func (d *delivery) encode(env *task.Envelope, rec *task.Record) ([]byte, nats.He
 		*rec = *d.failed(env, fmt.Errorf("%w: the outcome and the jobs that it queues have %d bytes, a message takes %d", task.ErrTooLarge, len(data), most), rec.Attempt)
 		rec.Callbacks = len(matching(env, task.Failed)) > 0
 		data = rec.Encode()
+	}
+	if origin := d.origin(); origin != "" && rec.Envelope != nil {
+		return data, nats.Header{task.HeaderOrigin: {origin}} // proves the envelope to who tries the job again
 	}
 	if env.Keep == 0 || rec.End != task.Succeeded || !task.Whole(env.ID) || d.moved() {
 		return data, nil

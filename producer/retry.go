@@ -11,7 +11,9 @@ import (
 
 // Retry queues a job that failed once more: the same call for the same user, at the end
 // of its queue, as a new job whose Parent is the old one. It needs the right to queue as
-// that user. Errors are [ErrNoSuchJob], [ErrAmbiguous], those of [Enqueue], and one that names the
+// that user. The call is what the outcome says it was: where workers trust keys, a client
+// that signs must have them in [Config.Trust] too, or it signs what any worker's login
+// wrote. Errors are [ErrNoSuchJob], [ErrAmbiguous], those of [Enqueue], and one that names the
 // state of a job that has not failed.
 func (c *Client) Retry(ctx context.Context, id string) (*Job[task.Raw], error) {
 	if err := checkID(id); err != nil {
@@ -62,13 +64,17 @@ func (c *Client) failed(ctx context.Context, id string) (*task.Envelope, error) 
 		return nil, fmt.Errorf("producer: job %s: its outcome is %s: only a failed job can be tried again", task.Quote(id), s.Record.End)
 	}
 	if len(s.Record.Envelope) == 0 {
-		return nil, fmt.Errorf("producer: job %s: its outcome keeps no envelope (queue the call again)", task.Quote(id))
+		what := "no envelope"
+		if task.KeysOf(c.cfg.Trust) != nil {
+			what = "no envelope that can be proved"
+		}
+		return nil, fmt.Errorf("producer: job %s: its outcome keeps %s (queue the call again)", task.Quote(id), what)
 	}
 	e, err := task.DecodeEnvelope(s.Record.Envelope)
 	if err != nil {
 		return nil, tell("retry job "+task.Quote(id)+": read its envelope", err)
 	}
-	if e.ID != id || e.User != s.Record.User {
+	if r := s.Record; e.ID != id || e.User != r.User || e.Queue != r.Queue || e.Task != r.Task || e.Object != r.Object {
 		return nil, fmt.Errorf("producer: job %s: its outcome keeps the envelope of another job", task.Quote(id))
 	}
 	return e, nil

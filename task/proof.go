@@ -19,13 +19,14 @@ type Signed struct {
 // Proof is a signature that is good: what remains is whether its key may say what the
 // message says.
 type Proof struct {
-	set    keyset
-	key    *trustedKey
-	hash   string
-	stored time.Time
-	late   time.Duration
-	text   string
-	origin *origin // of a job that a worker published; nil if a producer did
+	set          keyset
+	installation string
+	key          *trustedKey
+	hash         string
+	stored       time.Time
+	late         time.Duration
+	text         string
+	origin       *origin // of a job that a worker published; nil if a producer did
 }
 
 // origin is the job that a message comes of, as its producer signed it.
@@ -44,7 +45,7 @@ func (k *Keys) Prove(m Signed) (*Proof, error) {
 	}
 	if p.text == "" {
 		p.text = m.Signature[0] + " " + p.hash + " " + m.Subject
-	} else if p.origin, err = p.set.proveOrigin(m.Installation, p.text); err != nil {
+	} else if p.origin, err = p.proveOrigin(); err != nil {
 		return nil, err
 	}
 	if p.Moved() { // what its producer signed may count without the worker, see Job
@@ -73,7 +74,7 @@ func (k *Keys) prove(m Signed) (*Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proof{set: set, hash: hashOf(m.Body), stored: m.Stored, late: m.Stored.Sub(s.at)}
+	p := &Proof{set: set, installation: m.Installation, hash: hashOf(m.Body), stored: m.Stored, late: m.Stored.Sub(s.at)}
 	if len(m.Origin) == 1 {
 		p.text = m.Origin[0]
 	}
@@ -99,13 +100,13 @@ func (k *Key) wasRetired() error {
 	return refuse("key", "key %s was retired on %s", k.label(), k.Retired.Format(time.RFC3339))
 }
 
-func (set keyset) proveOrigin(installation, text string) (*origin, error) {
-	s, err := parseSignature(HeaderOrigin, text, 5, maxOrigin)
+func (p *Proof) proveOrigin() (*origin, error) {
+	s, err := parseSignature(HeaderOrigin, p.text, 5, maxOrigin)
 	if err != nil {
 		return nil, err
 	}
 	o := &origin{signature: s}
-	if o.by, err = set.prove(s, installation, s.subject, s.hash, ""); err != nil {
+	if o.by, err = p.set.prove(s, p.installation, s.subject, s.hash, ""); err != nil {
 		return nil, err
 	}
 	if retired := o.by.Retired; !retired.IsZero() && o.at.After(retired) {

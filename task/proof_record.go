@@ -1,5 +1,7 @@
 package task
 
+import "strings"
+
 // ProveRecord is [Keys.Prove] for a record, a claim or notes. What is wrong with the origin
 // beside a record speaks against the envelope in it alone.
 func (k *Keys) ProveRecord(m Signed) (*Proof, error) {
@@ -49,4 +51,44 @@ func (p *Proof) Follows(owner string, e *Envelope) error {
 		return refuse("user", "key %s queues for %s in a job of somebody else", p.key.label(), Quote(e.User.String()))
 	}
 	return nil
+}
+
+// Envelope says whether the envelope in the signer's record of a failed job is that job:
+// as its producer signed it, or, of a job that a worker made, for the user of the job that
+// it comes of. Whoever queues it again does so under a key of their own. The error is a
+// [*WireError].
+func (p *Proof) Envelope(r *Record) error {
+	e, err := DecodeEnvelope(r.Envelope)
+	if err != nil {
+		return err
+	}
+	if !r.keeps(e) {
+		return refuse("subject", "the envelope in the outcome of %s is that of another job", Quote(r.ID))
+	}
+	if p.text == "" {
+		return refuse("unsigned", "the envelope in the outcome of %s has no header %s beside it", Quote(r.ID), HeaderOrigin)
+	}
+	o, err := p.proveOrigin()
+	if err != nil {
+		return err
+	}
+	if o.hash == hashOf(r.Envelope) && o.isPlaceOf(e) && o.by.mayQueueInto(e.Queue) {
+		return o.by.mustSpeakFor(e.User)
+	}
+	if err := p.Works(e.Queue); err != nil {
+		return err
+	}
+	return o.mustBeOf(e.User, p.key)
+}
+
+// keeps says whether e is the envelope of the record's job, as far as the two say the same.
+func (r *Record) keeps(e *Envelope) bool {
+	return e.ID == r.ID && e.Queue == r.Queue && e.Task == r.Task && e.Object == r.Object && e.User == r.User
+}
+
+// isPlaceOf says whether the producer signed the job for where it belongs.
+func (o *origin) isPlaceOf(e *Envelope) bool {
+	tokens := strings.SplitN(o.subject, ".", 6) // it is that of a job, or it was refused
+	lane := tokens[3]
+	return tokens[2] == e.Queue && (lane == e.Lane || lane == LaneLater) && tokens[4] == e.User.Owner() && tokens[5] == e.ID
 }

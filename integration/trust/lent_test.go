@@ -31,10 +31,10 @@ func (s *site) workMail(mail *task.Signer) {
 }
 
 // put stores a record or a claim that somebody made by hand.
-func (s *site) put(by *task.Signer, queue, kind string, u task.User, id string, data []byte) {
+func (s *site) put(by *task.Signer, queue, kind string, u task.User, id string, data []byte, origin ...string) {
 	s.t.Helper()
 	m := &nats.Msg{Subject: s.broker.Outcome(queue, kind, u.Owner(), id), Data: data, Header: nats.Header{}}
-	s.sign(m, by, "", 0)
+	s.sign(m, by, strings.Join(origin, ""), 0)
 	if _, err := s.js.PublishMsg(s.t.Context(), m); err != nil {
 		s.t.Fatal(err)
 	}

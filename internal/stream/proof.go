@@ -70,6 +70,7 @@ func (b *Broker) prove(m *Message, s *Standing) error {
 			return err
 		}
 		r.Queues = b.following(p, s, r.Queues)
+		b.keepProved(p, r)
 		return nil
 	}
 	if err := p.Works(s.Queue); err != nil {
@@ -96,6 +97,17 @@ func (b *Broker) following(p *task.Proof, s *Standing, bodies [][]byte) [][]byte
 		}
 	}
 	return all
+}
+
+// keepProved drops the envelope in a record that is not provably the job's: who tries the job again signs it.
+func (b *Broker) keepProved(p *task.Proof, r *task.Record) {
+	if len(r.Envelope) == 0 {
+		return
+	}
+	if err := p.Envelope(r); err != nil {
+		b.logger.Debug("the envelope in an outcome counts for nothing", "id", r.ID, "err", err)
+		r.Envelope = nil
+	}
 }
 
 // told are the records of which the log has told: they are read many times.
