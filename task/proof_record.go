@@ -40,6 +40,14 @@ func (p *Proof) Works(queue string) error {
 	return nil
 }
 
+// Worker says whether the signer works any queue. The error is a [*WireError].
+func (p *Proof) Worker() error {
+	if len(p.key.Works) == 0 {
+		return refuse("queue", "key %s works no queue", p.key.label())
+	}
+	return nil
+}
+
 // Follows says whether e, in the signer's record or claim, may be queued: for the owner
 // of that record, in a queue that the key works or may queue into. Who reads the record
 // queues e under a key of its own and must not lend that. The error is a [*WireError].

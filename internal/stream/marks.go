@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/natsasync/natsasync/task"
 )
 
 // ErrRegressed means that a stream is behind where it has been: its server lost messages that it had accepted.
@@ -95,7 +97,8 @@ func (b *Broker) compareMarks(ctx context.Context) (marks, time.Time, error) {
 	}
 }
 
-// Mark notes how far the streams are now, whatever they have been.
+// Mark notes how far the streams are now, whatever they have been. Without a signer, whoever trusts keys takes that for
+// no mark, and goes on from where the streams are too.
 func (b *Broker) Mark(ctx context.Context) error {
 	now, err := b.lookFar(ctx)
 	if err != nil {
@@ -168,9 +171,13 @@ func (b *Broker) readMarks(ctx context.Context) (marks, time.Time, error) {
 			written = time.Time{}
 			continue
 		}
-		var kept marks
-		if err := json.Unmarshal(m.Data, &kept); err != nil {
-			b.logger.WarnContext(ctx, "the mark of how far the streams have been cannot be read", "stream", stream, "err", err)
+		kept, err := b.readMark(m)
+		if errors.Is(err, task.ErrNoKeys) {
+			return nil, time.Time{}, err
+		}
+		if err != nil {
+			b.logger.WarnContext(ctx, "the mark of how far the streams have been counts for nothing", "stream", stream, "err", err)
+			written = time.Time{}
 			continue
 		}
 		all.raise(kept)
@@ -179,6 +186,22 @@ func (b *Broker) readMarks(ctx context.Context) (marks, time.Time, error) {
 		}
 	}
 	return all, written, nil
+}
+
+// readMark believes any worker, where keys are trusted: a mark stops all of them.
+func (b *Broker) readMark(m *Message) (marks, error) {
+	if b.keys != nil {
+		p, err := b.keys.ProveRecord(b.signed(m, task.MaxSkew))
+		if err == nil {
+			err = p.Worker()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var kept marks
+	err := json.Unmarshal(m.Data, &kept)
+	return kept, err
 }
 
 // lookFar asks the leaders how far the streams are.
@@ -212,6 +235,7 @@ func (b *Broker) writeMarks(ctx context.Context, now marks) error {
 		if stream == b.Later() { // the other keeps only the last few of a subject by itself
 			msg.Header.Set(headerRollup, "sub")
 		}
+		b.Sign(msg, "")
 		if _, err := b.Publish(ctx, msg); err != nil && !unseen(err) {
 			return fmt.Errorf("stream: note how far the streams are: %w", err)
 		}
