@@ -101,6 +101,9 @@ func (c *Client) recordCancelled(ctx context.Context, p *place, s stream.Standin
 	if e == nil {
 		return fmt.Errorf("producer: job %s: its message cannot be read or is not that of its subject: it cannot be cancelled (a worker will reject it)", task.Quote(p.ID))
 	}
+	if p.signed() && !c.broker.Signs() {
+		return fmt.Errorf("producer: job %s: it is signed, and workers that trust keys believe no cancellation that is not (set Signer, or --sign)", task.Quote(p.ID))
+	}
 	r := &task.Record{Mode: e.Mode, Outcome: task.Outcome{
 		ID: p.ID, Parent: e.Parent, Task: e.Task, Queue: e.Queue, Object: e.Object, User: e.User,
 		End: task.Cancelled, Queued: p.message.Time, Ended: c.broker.Now(),
@@ -131,9 +134,10 @@ func started(claim *task.Claim) bool { return claim != nil && !claim.Started.IsZ
 
 // sweep removes the message of a cancelled job, unless a worker may have it or has begun
 // it: then it stays for a worker's look, which ends what the job has begun. What is
-// left over does no harm either: whoever gets it sees the outcome.
+// left over does no harm either: whoever gets it sees the outcome. A signed job whose
+// cancellation this client cannot prove stays for who can.
 func (c *Client) sweep(ctx context.Context, p *place, unstarted bool) {
-	if p == nil || !unstarted && p.stream == c.broker.Jobs() || c.bound() {
+	if p == nil || !unstarted && p.stream == c.broker.Jobs() || c.bound() || p.signed() && task.KeysOf(c.cfg.Trust) == nil {
 		return
 	}
 	waits, err := c.waiting(ctx, p)

@@ -62,6 +62,9 @@ func (c *Client) placeOf(in string, m *stream.Message) *place {
 	return p
 }
 
+// signed says whether somebody signed the job: then workers may believe signatures alone.
+func (p *place) signed() bool { return p.message.Header.Get(task.HeaderSignature) != "" }
+
 // waiting says whether no worker can have got the message yet, as far as this login may know.
 func (c *Client) waiting(ctx context.Context, p *place) (bool, error) {
 	if p.stream == c.broker.Later() || c.bound() {
