@@ -75,7 +75,7 @@ func tell(what string, err error) error {
 }
 
 func noSuchJob(id string) error {
-	return fmt.Errorf("producer: job %s: %w (it was never queued, or its outcome has aged out)", task.Quote(id), ErrNoSuchJob)
+	return fmt.Errorf("producer: job %s: %w (it was never queued, it was put aside, see \"natsasync rejected ls\", or its outcome has aged out)", task.Quote(id), ErrNoSuchJob)
 }
 
 func checkQueue(name string) error {

@@ -16,6 +16,13 @@ import (
 // server repeats is not stored and may be missed.
 const lookAgain = 5 * time.Second
 
+// A job that was queued is looked for on its way too, if nothing was heard of it: it may have
+// been put aside. It is missing if it was nowhere twice.
+const (
+	missingFirst = 2 * lookAgain
+	missingLater = 6 * lookAgain
+)
+
 // What a job queues is there soon after its outcome: a job that is nowhere is looked for
 // again before there is none.
 const (
@@ -111,14 +118,25 @@ func (h *handle) await(ctx context.Context) (*task.Record, error) {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	began := time.Now()
+	search, missing := began.Add(missingFirst), 0
 	for {
 		var soon <-chan time.Time
-		r, err := h.look(ctx)
+		searched := h.queued && task.Whole(id) && time.Now().After(search)
+		r, err := h.look(ctx, searched)
+		if searched {
+			search = time.Now().Add(missingLater)
+		}
 		switch {
+		case errors.Is(err, ErrNoSuchJob) && searched && missing == 0:
+			missing++
+			search = time.Now()
+			soon = time.After(soonLimit)
 		case errors.Is(err, ErrNoSuchJob) && time.Since(began) < soonLimit:
 			soon = time.After(lookSoon)
 		case err != nil || r != nil:
 			return r, err
+		default:
+			missing = 0
 		}
 		select {
 		case <-heard:
@@ -132,8 +150,9 @@ func (h *handle) await(ctx context.Context) (*task.Record, error) {
 }
 
 // look reads the outcome, nil if there is none yet. It is ErrNoSuchJob for a job that is
-// nowhere; whoever may not look there waits on.
-func (h *handle) look(ctx context.Context) (*task.Record, error) {
+// nowhere; whoever may not look there waits on. For one that was queued it looks there if
+// it is to search.
+func (h *handle) look(ctx context.Context, search bool) (*task.Record, error) {
 	at, met, err := h.home(ctx)
 	if err != nil {
 		return nil, err
@@ -142,7 +161,7 @@ func (h *handle) look(ctx context.Context) (*task.Record, error) {
 	if err != nil {
 		return nil, tell("wait for job "+task.Quote(h.id), err)
 	}
-	if r != nil || met || h.stored() {
+	if r != nil || met || h.stored() && !search {
 		return r, nil
 	}
 	_, err = h.client.statusOf(ctx, at.Queue, at.Owner, h.id)

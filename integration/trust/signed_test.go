@@ -243,3 +243,20 @@ func TestAJobThatNobodyWouldBelieveIsNotSent(t *testing.T) {
 		t.Errorf("%d jobs ran", n-before)
 	}
 }
+
+// Who waits for a job that was put aside learns that it is nowhere.
+func TestAWaitForAJobThatWasPutAsideEnds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.work()
+	c, err := producer.New(t.Context(), s.js, producer.Config{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := queue(s, c, alice, say.On("", "unsigned"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := job.Wait(ctx); !errors.Is(err, producer.ErrNoSuchJob) || !strings.Contains(err.Error(), "natsasync rejected ls") {
+		t.Errorf("the wait ends with %v", err)
+	}
+}
