@@ -65,6 +65,9 @@ func (c *Client) checkPending(ctx context.Context, queue string, more int) error
 	if time.Since(p.read) > time.Second {
 		n, err := c.length(ctx, queue)
 		if err != nil {
+			c.mu.Lock()
+			delete(c.pending, queue) // there may be no such queue, and names are many
+			c.mu.Unlock()
 			return err
 		}
 		p.n, p.read = n, time.Now()

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/natsasync/natsasync/internal/seldom"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
@@ -33,8 +35,11 @@ type Gateway struct {
 	client  *producer.Client
 	names   stream.Names
 	log     *slog.Logger
+	nc      *nats.Conn
 	service micro.Service
 	slots   chan struct{}
+
+	refusals seldom.Lines
 }
 
 // Answer is what a caller gets.
@@ -46,7 +51,7 @@ type Answer struct {
 
 // Start serves until Stop.
 func Start(nc *nats.Conn, c *producer.Client, names stream.Names, log *slog.Logger) (*Gateway, error) {
-	g := &Gateway{client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce)}
+	g := &Gateway{nc: nc, client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce)}
 	subject := names.Gateway("*")
 	var err error
 	g.service, err = micro.AddService(nc, micro.Config{Name: Name, Version: version, Description: "queues jobs of natsasync in the name of who asks"})
@@ -74,14 +79,28 @@ func (g *Gateway) take(r micro.Request) {
 	go func() {
 		defer func() { <-g.slots }()
 		answer, err := g.queue(r)
-		if err != nil {
-			code := codeOf(err)
-			g.log.Info("a call is refused", "code", code, "err", err)
-			_ = r.Error(code, strings.ToValidUTF8(err.Error(), "?"), nil)
-			return
+		if err := g.answer(r.Reply(), answer, err); err != nil {
+			g.log.Debug("answer a call", "err", err)
 		}
-		_ = r.RespondJSON(answer)
 	}()
+}
+
+// answer does what the micro package does for handlers that answer before they return.
+func (g *Gateway) answer(to string, answer *Answer, err error) error {
+	if err == nil {
+		body, err := json.Marshal(answer)
+		if err != nil {
+			return err
+		}
+		return g.nc.Publish(to, body)
+	}
+	code := codeOf(err)
+	if due, quiet := g.refusals.Due(code); due {
+		g.log.Info("a call is refused", "code", code, "err", err, "more", quiet)
+	}
+	return g.nc.PublishMsg(&nats.Msg{Subject: to, Header: nats.Header{
+		micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {strings.ToValidUTF8(err.Error(), "?")},
+	}})
 }
 
 func (g *Gateway) queue(r micro.Request) (*Answer, error) {
