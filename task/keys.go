@@ -36,7 +36,8 @@ type Key struct {
 	Into []string `json:"into,omitempty"`
 
 	// Retired ends the key: what it signs later counts for nothing, what it signed before
-	// stays good. Defaults to never.
+	// stays good. It is for keys that are rolled over: one that was stolen must be removed,
+	// for it can date jobs back beside a worker's key. Defaults to never.
 	Retired time.Time `json:"retired,omitzero"`
 }
 
