@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ type delivery struct {
 	header  nats.Header
 	data    []byte
 	at      stream.Subject
+	astray  bool // its subject is that of no job: nothing may be asked with it
 	fence   string
 	stored  time.Time // by the server
 	last    *stream.Message
@@ -65,13 +67,17 @@ func (d *delivery) key() string { return d.subject }
 // handle does all there is to do with a delivery. It runs in a goroutine of its own and
 // returns when the job is settled or on its way to be.
 func (d *delivery) handle() {
+	if d.astray {
+		d.reject("subject", fmt.Errorf("subject %s is that of no job", task.Quote(d.subject)))
+		return
+	}
 	if !d.prove() {
 		return
 	}
 	env, later := task.DecodeEnvelope(d.data)
 	switch {
 	case later == nil:
-	case task.WireCode(later) != "version" || d.at.ID == "":
+	case task.WireCode(later) != "version":
 		d.reject(task.WireCode(later), later)
 		return
 	default:

@@ -144,7 +144,7 @@ var errReassigned = errors.New("another worker's record stands")
 // checkOwn reads the job's last record and says whether it is another's. A recorded
 // cancellation ends the handler's context.
 func (d *delivery) checkOwn(ctx context.Context) error {
-	if d.recorded.Load() {
+	if d.recorded.Load() || d.astray {
 		return nil
 	}
 	s, err := d.w.broker.Standing(ctx, d.at.Queue, d.at.Owner, d.at.ID)

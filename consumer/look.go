@@ -20,6 +20,10 @@ func (w *Worker) lookUp(p *puller, batch []*nats.Msg) {
 		if d == nil {
 			continue
 		}
+		if d.astray {
+			w.hands.take(d)
+			continue
+		}
 		jobs = append(jobs, d)
 		fences = append(fences, d.fence)
 	}
@@ -75,11 +79,8 @@ func (w *Worker) receive(p *puller, m *nats.Msg) *delivery {
 		at, ok = w.broker.ParseLater(m.Subject)
 	}
 	d := &delivery{
-		w: w, from: p, subject: m.Subject, header: m.Header, data: m.Data, msg: m, at: at, slot: true, stored: meta.Timestamp, fence: w.broker.Fence(at.Queue, at.Owner, at.ID),
+		w: w, from: p, subject: m.Subject, header: m.Header, data: m.Data, msg: m, at: at, slot: true, astray: !ok, stored: meta.Timestamp, fence: w.broker.Fence(at.Queue, at.Owner, at.ID),
 		created: p.created, message: meta.Sequence.Stream, number: meta.Sequence.Consumer, count: meta.NumDelivered,
-	}
-	if !ok {
-		d.fence = m.Subject
 	}
 	if p.stream == w.broker.Jobs() {
 		w.broker.Saw(d.message)

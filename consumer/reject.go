@@ -18,6 +18,8 @@ const (
 	refusalLine = time.Second
 	// maxHeaders bounds the headers of a refused message that are kept.
 	maxHeaders = 8 << 10
+	// maxSubject bounds its subject; that of a job is never so long.
+	maxSubject = 1 << 10
 )
 
 // refusals counts what was refused since the last line about it.
@@ -69,7 +71,7 @@ func (d *delivery) reject(code string, why error) {
 	m := &nats.Msg{Subject: d.w.broker.RejectedSubject(code), Data: d.data, Header: nats.Header{
 		stream.HeaderCode:     {code},
 		stream.HeaderReason:   {task.Quote(why.Error())},
-		stream.HeaderSubject:  {d.subject},
+		stream.HeaderSubject:  {cut(d.subject)},
 		stream.HeaderSequence: {fmt.Sprint(d.message)},
 		stream.HeaderSize:     {fmt.Sprint(len(d.data))},
 	}}
@@ -88,6 +90,13 @@ func (d *delivery) reject(code string, why error) {
 		d.w.log.Error("a message that cannot be read cannot be put aside either, and is dropped", "code", code, "subject", task.Quote(d.subject), "seq", d.message, "err", err)
 	}
 	d.ack()
+}
+
+func cut(subject string) string {
+	if len(subject) <= maxSubject {
+		return subject
+	}
+	return subject[:maxSubject] + "…"
 }
 
 // keepHeaders adds what the message itself said, as far as there is room: whoever queues it

@@ -37,19 +37,35 @@ func (u User) String() string {
 // base32 of SHA-256(realm, 0, id), "anon" for the anonymous user.
 func (u User) Owner() string {
 	if u.Anonymous() {
-		return "anon"
+		return anonymousOwner
 	}
 	var in [2*MaxUser + 1]byte
 	b := append(in[:0], u.Realm...)
 	b = append(b, 0)
 	b = append(b, u.ID...)
 	sum := sha256.Sum256(b)
-	var out [16]byte
+	var out [ownerLength]byte
 	owners.Encode(out[:], sum[:10])
 	return string(out[:])
 }
 
-var owners = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+const (
+	anonymousOwner = "anon"
+	ownerLength    = 16
+	ownerLetters   = "abcdefghijklmnopqrstuvwxyz234567"
+)
+
+var owners = base32.NewEncoding(ownerLetters).WithPadding(base32.NoPadding)
+
+// CheckOwner says whether token is one that [User.Owner] makes.
+func CheckOwner(token string) error {
+	if token == anonymousOwner || len(token) == ownerLength && all(token, isOwner) {
+		return nil
+	}
+	return fmt.Errorf("owner %s: it is %q, or %d characters of a-z and 2-7", Quote(token), anonymousOwner, ownerLength)
+}
+
+func isOwner(c byte) bool { return c >= 'a' && c <= 'z' || c >= '2' && c <= '7' }
 
 func (u User) check() error {
 	for _, f := range [...]struct{ field, value string }{{"user realm", u.Realm}, {"user id", u.ID}} {

@@ -68,6 +68,30 @@ func TestSubjectsOfOthersAreNotRead(t *testing.T) {
 	}
 }
 
+func TestASubjectWithATokenOfNobodysMakingIsNotRead(t *testing.T) {
+	t.Parallel()
+	n := newNames(t, "")
+	const owner = "e24jdy6rvneugqda"
+	for _, tokens := range [][4]string{
+		{"*", "free", owner, "1"}, {"q", "*", owner, "1"}, {"q", "free", "*", "1"}, {"q", "free", owner, "*"}, {"q", "free", owner, ">"},
+		{"Q", "free", owner, "1"}, {"q", "Free", owner, "1"}, {"q", "free", owner + "a", "1"}, {"q", "free", strings.ToUpper(owner), "1"},
+		{"q", "free", "e14jdy6rvneugqda", "1"}, {"q", "free", owner, "1.0"}, {"q", "free", owner, "1.x"}, {"q", "free", owner, "1.2."},
+		{strings.Repeat("q", 65), "free", owner, "1"}, {"q", strings.Repeat("l", 65), owner, "1"}, {"q", "free", owner, strings.Repeat("1", 65)},
+		{"q", "free", owner, "1" + strings.Repeat(".1", 65)},
+	} {
+		queue, second, owner, id := tokens[0], tokens[1], tokens[2], tokens[3]
+		if s, ok := n.ParseJob(n.Job(queue, second, owner, id)); ok {
+			t.Errorf("%q was read as a job: %+v", tokens, s)
+		}
+		if s, ok := n.ParseOutcome(n.Outcome(queue, second, owner, id)); ok {
+			t.Errorf("%q was read as a record: %+v", tokens, s)
+		}
+		if s, ok := n.ParseLater(n.DueJob(queue, owner, id)); ok && second == "free" {
+			t.Errorf("%q was read as a schedule: %+v", tokens, s)
+		}
+	}
+}
+
 func TestNamesAreThoseOfTheDesign(t *testing.T) {
 	t.Parallel()
 	n := newNames(t, "my-app")
