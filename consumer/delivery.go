@@ -74,25 +74,13 @@ func (d *delivery) handle() {
 	if !d.prove() {
 		return
 	}
-	env, later := task.DecodeEnvelope(d.data)
-	switch {
-	case later == nil:
-	case task.WireCode(later) != "version":
-		d.reject(task.WireCode(later), later)
+	later, err := d.open()
+	if err != nil {
+		d.reject(task.WireCode(err), err)
 		return
-	default:
-		env = &task.Envelope{ID: d.at.ID, Queue: d.at.Queue, Lane: d.at.Lane}
-	}
-	d.env = env
-	if later == nil {
-		if err := d.agrees(); err != nil {
-			d.reject(task.WireCode(err), err)
-			return
-		}
 	}
 	s := d.w.broker.ReadStanding(d.last)
 	if d.unsure || s.Seq > 0 || d.deliveries() > 1 {
-		var err error
 		if s, err = d.standing(); err != nil {
 			d.giveBack(unavailablePause(d.deliveries()), "read its last record", err)
 			return
@@ -117,6 +105,23 @@ func (d *delivery) handle() {
 	default:
 		d.start()
 	}
+}
+
+// open decodes the envelope and says whether it is where it may be. later is why only a
+// later version can read it.
+func (d *delivery) open() (later, err error) {
+	d.env, err = task.DecodeEnvelope(d.data)
+	if err == nil {
+		err = d.agrees()
+	}
+	if !task.Later(err) {
+		return nil, err
+	}
+	d.env = &task.Envelope{ID: d.at.ID, Queue: d.at.Queue, Lane: d.at.Lane}
+	if d.proof == nil {
+		return err, nil
+	}
+	return err, d.proof.Place(d.at.Queue, d.at.Owner)
 }
 
 // start runs a job that has no outcome yet, unless it must not or cannot start here.

@@ -14,6 +14,7 @@ import (
 	"github.com/natsasync/natsasync/batch"
 	"github.com/natsasync/natsasync/consumer"
 	"github.com/natsasync/natsasync/embedded/embeddedtest"
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
@@ -59,24 +60,29 @@ func TestBatchThatFindsNoPlaceIsNotInterrupted(t *testing.T) {
 	wait(t, patience, second)
 }
 
+// inVersion is an honest envelope with another version.
+func inVersion(t *testing.T, b *stream.Broker, v byte) (id string, body []byte) {
+	t.Helper()
+	e, err := echo.On(at, "x").Spec().Seal(task.Sealing{Installation: b.Installation(), User: alice, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body = e.Encode()
+	version := []byte{0xa1, 'v', task.Version}
+	if !bytes.Contains(body, version) {
+		t.Fatalf("no version in %q", body)
+	}
+	return e.ID, bytes.Replace(body, version, []byte{0xa1, 'v', v}, 1)
+}
+
 // A job of a later version of the wire keeps its place for the grace time and is put
 // aside then; the lane goes on.
 func TestJobOfALaterVersionIsPutAsideAfterItsGrace(t *testing.T) {
 	t.Parallel()
 	env := embeddedtest.New(t)
 	b := broker(t, env)
-	spec := echo.On(at, "x").Spec()
-	e, err := spec.Seal(task.Sealing{Installation: b.Installation(), User: alice, Now: time.Now()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := e.Encode()
-	version := []byte{0xa1, 'v', task.Version}
-	if !bytes.Contains(body, version) {
-		t.Fatalf("no version in %q", body)
-	}
-	body = bytes.Replace(body, version, []byte{0xa1, 'v', task.Version + 1}, 1)
-	if _, err := b.Publish(soon(t), &nats.Msg{Subject: b.Job("default", "default", alice.Owner(), e.ID), Data: body}); err != nil {
+	id, body := inVersion(t, b, task.Version+1)
+	if _, err := b.Publish(soon(t), &nats.Msg{Subject: b.Job("default", "default", alice.Owner(), id), Data: body}); err != nil {
 		t.Fatal(err)
 	}
 	env.WorkWith(echoing(), consumer.Config{UnknownGrace: 500 * time.Millisecond, Logger: quiet})
@@ -84,6 +90,23 @@ func TestJobOfALaterVersionIsPutAsideAfterItsGrace(t *testing.T) {
 	if got := wait(t, 10*time.Second, next); got != "next" {
 		t.Errorf("got %q", got)
 	}
+	n, err := b.Count(t.Context(), b.Rejected(), b.RejectedSubject("version"))
+	if err != nil || n != 1 {
+		t.Errorf("%d messages put aside (%v), want 1", n, err)
+	}
+}
+
+// No worker will ever know a version that is none: there is nothing to wait for.
+func TestJobOfVersionZeroIsPutAsideAtOnce(t *testing.T) {
+	t.Parallel()
+	env := embeddedtest.New(t)
+	b := broker(t, env)
+	id, body := inVersion(t, b, 0)
+	if _, err := b.Publish(soon(t), &nats.Msg{Subject: b.Job("default", "default", alice.Owner(), id), Data: body}); err != nil {
+		t.Fatal(err)
+	}
+	env.WorkWith(echoing(), consumer.Config{UnknownGrace: time.Hour, Logger: quiet})
+	wait(t, patience, queue(t, env, echo.On(at, "next")))
 	n, err := b.Count(t.Context(), b.Rejected(), b.RejectedSubject("version"))
 	if err != nil || n != 1 {
 		t.Errorf("%d messages put aside (%v), want 1", n, err)

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -88,8 +89,8 @@ func (e *Envelope) AppendEncode(b []byte) []byte {
 }
 
 // DecodeEnvelope measures, scans and decodes an envelope. Input, members and
-// callbacks are slices of b. The error is a [*WireError]; its code is "version" for an
-// envelope of a version that this package does not know.
+// callbacks are slices of b. The error is a [*WireError]; [Later] tells an envelope of a
+// version that this package does not know yet.
 func DecodeEnvelope(b []byte) (*Envelope, error) {
 	f, err := openFrame(b, MaxEnvelope)
 	if err != nil {
@@ -180,7 +181,7 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 func (f *frame) version() int {
 	v := f.uint("v")
 	if f.err == nil && v != Version {
-		f.refuse("version", "version %d is unknown; this is version %d", v, Version)
+		f.err = &WireError{"version", fmt.Sprintf("version %d is unknown; this is version %d", v, Version), v > Version}
 	}
 	return int(v)
 }
@@ -188,7 +189,7 @@ func (f *frame) version() int {
 func (f *frame) input(field string) []byte {
 	f.arrayOf(field, 2)
 	if k := f.uint(field); f.err == nil && k != inputInline {
-		f.refuse("version", "field %q: inputs of kind %d are unknown", field, k)
+		f.err = &WireError{"version", fmt.Sprintf("field %q: inputs of kind %d are unknown", field, k), true}
 	}
 	in := f.bytes(field)
 	if f.err == nil && len(in) == 0 {

@@ -12,6 +12,8 @@ import (
 type WireError struct {
 	Code    string
 	Message string
+
+	later bool
 }
 
 // Error returns the message.
@@ -23,6 +25,13 @@ func WireCode(err error) string {
 		return w.Code
 	}
 	return "format"
+}
+
+// Later says whether bytes were refused because a later version of this package has made
+// them: that one can read them. For workers.
+func Later(err error) bool {
+	w, ok := errors.AsType[*WireError](err)
+	return ok && w.later
 }
 
 func refuse(code, format string, args ...any) error {

@@ -158,6 +158,27 @@ func TestBadEnvelopesAreRefusedWithACode(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatALaterVersionMadeIsLater(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		body  []byte
+		later bool
+	}{
+		{"version 2", with("v", 2), true},
+		{"the last version", with("v", uint64(1)<<63), true},
+		{"an input of another kind", with("i", []any{1, []byte{1}}), true},
+		{"version 0", with("v", 0), false},
+		{"version -1", with("v", -1), false},
+		{"no version", mapOf(without(fieldsOf(), "v")...), false},
+		{"no job", raw("c0"), false},
+	} {
+		if _, err := task.DecodeEnvelope(test.body); err == nil || task.Later(err) != test.later {
+			t.Errorf("%s: %v, later: %v", test.name, err, task.Later(err))
+		}
+	}
+}
+
 func TestEachRequiredFieldIsMissedByName(t *testing.T) {
 	t.Parallel()
 	for _, field := range []string{"v", "id", "q", "l", "t", "at"} {

@@ -34,8 +34,9 @@ func (s *site) sign(m *nats.Msg, by *task.Signer, origin string, off time.Durati
 func TestAForgedJobIsPutAsideWithItsReason(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	stranger, old := newSigner(t), newSigner(t)
+	stranger, old, mine := newSigner(t), newSigner(t), newSigner(t)
 	s.keys = append(s.keys,
+		task.Key{Public: mine.Public(), Name: "mine", Users: []task.User{alice}, Queues: []string{"docs"}},
 		task.Key{Public: old.Public(), Name: "old", Realms: []string{realm}, Retired: time.Now().Add(-time.Hour)},
 	)
 	s.trust = task.TrustKeys(s.keys...)
@@ -151,6 +152,9 @@ func TestAForgedJobIsPutAsideWithItsReason(t *testing.T) {
 			m.Header["Nats-Subject"] = []string{"natsasync.job.default.default.x.y"}
 			return m
 		}},
+		{"a later version of another's", "user", func(id string) *nats.Msg { return s.tomorrows(visitor, "docs", id, mine) }},
+		{"a later version in another queue", "queue", func(id string) *nats.Msg { return s.tomorrows(alice, "default", id, mine) }},
+		{"a later version by a worker's key without a job", "user", func(id string) *nats.Msg { return s.tomorrows(alice, "default", id, s.docs) }},
 		{"a signed bomb", "truncated", func(id string) *nats.Msg {
 			_, m := s.sealed(alice, id)
 			m.Data = []byte{0xdd, 0xff, 0xff, 0xff, 0xff}
@@ -185,6 +189,13 @@ func TestAForgedJobIsPutAsideWithItsReason(t *testing.T) {
 func (s *site) withBytes(id string, n int) *nats.Msg {
 	_, m := s.sealed(alice, id)
 	m.Header[task.HeaderSignature] = []string{s.web.Public() + " 1 " + base64.RawURLEncoding.EncodeToString(make([]byte, n))}
+	return m
+}
+
+// tomorrows is a job of which nothing but the subject can be read.
+func (s *site) tomorrows(u task.User, queue, id string, by *task.Signer) *nats.Msg {
+	m := &nats.Msg{Subject: s.broker.Job(queue, "default", u.Owner(), id), Data: []byte{0x81, 0xa1, 'v', task.Version + 1}, Header: nats.Header{}}
+	s.sign(m, by, "", 0)
 	return m
 }
 
