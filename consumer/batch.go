@@ -140,14 +140,12 @@ func (d *delivery) parallel(env *task.Envelope) (*task.Record, *stop) {
 	return rec, nil
 }
 
+// decodeMembers opens what was checked when the job was taken.
 func decodeMembers(env *task.Envelope) (members []*task.Envelope, ids []string, err error) {
 	for i, body := range env.Members {
 		m, err := task.DecodeEnvelope(body)
 		if err != nil {
 			return nil, nil, fmt.Errorf("member %d of %s: %w", i+1, env.ID, err)
-		}
-		if task.RootID(m.ID) != task.RootID(env.ID) || m.Queue != env.Queue || m.User != env.User {
-			return nil, nil, fmt.Errorf("member %d of %s does not belong to it: %w", i+1, env.ID, task.ErrUnauthorized)
 		}
 		members, ids = append(members, m), append(ids, m.ID)
 	}

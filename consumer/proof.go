@@ -94,8 +94,10 @@ func (d *delivery) agrees() error {
 	case e.Installation != d.w.broker.Installation() && (e.Installation != "" || d.proof != nil):
 		return wrong("installation", "the envelope is for the installation %s, this is %s", task.Quote(e.Installation), task.Quote(d.w.broker.Installation()))
 	}
-	if d.proof == nil {
-		return nil
+	if d.proof != nil {
+		if err := d.proof.Job(e); err != nil {
+			return err
+		}
 	}
-	return d.proof.Job(e)
+	return e.CheckCalls(d.proof != nil)
 }

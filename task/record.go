@@ -144,6 +144,8 @@ func DecodeRecord(b []byte) (*Record, error) {
 		return nil, refuse("missing", `field "id" is missing`)
 	case r.End != Succeeded && r.End != Failed && r.End != Cancelled:
 		return nil, refuse("range", `field "e": %s is no end`, Quote(string(r.End)))
+	case !r.ownMembers():
+		return nil, refuse("members", `field "ms": the members are not those of %s`, Quote(r.ID))
 	}
 	return r, nil
 }

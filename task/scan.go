@@ -8,7 +8,7 @@ import (
 
 // WireError is why bytes from the wire were refused. Code is stable: "empty",
 // "truncated", "trailing", "depth", "format", "ext", "key", "type", "missing",
-// "unknown", "duplicate", "range", "version", "name", "subject", "too_large".
+// "unknown", "duplicate", "range", "version", "name", "members", "subject", "too_large".
 type WireError struct {
 	Code    string
 	Message string

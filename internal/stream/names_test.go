@@ -73,10 +73,22 @@ func TestASubjectWithATokenOfNobodysMakingIsNotRead(t *testing.T) {
 	n := newNames(t, "")
 	const owner = "e24jdy6rvneugqda"
 	for _, tokens := range [][4]string{
-		{"*", "free", owner, "1"}, {"q", "*", owner, "1"}, {"q", "free", "*", "1"}, {"q", "free", owner, "*"}, {"q", "free", owner, ">"},
-		{"Q", "free", owner, "1"}, {"q", "Free", owner, "1"}, {"q", "free", owner + "a", "1"}, {"q", "free", strings.ToUpper(owner), "1"},
-		{"q", "free", "e14jdy6rvneugqda", "1"}, {"q", "free", owner, "1.0"}, {"q", "free", owner, "1.x"}, {"q", "free", owner, "1.2."},
-		{strings.Repeat("q", 65), "free", owner, "1"}, {"q", strings.Repeat("l", 65), owner, "1"}, {"q", "free", owner, strings.Repeat("1", 65)},
+		{"*", "free", owner, "1"},
+		{"q", "*", owner, "1"},
+		{"q", "free", "*", "1"},
+		{"q", "free", owner, "*"},
+		{"q", "free", owner, ">"},
+		{"Q", "free", owner, "1"},
+		{"q", "Free", owner, "1"},
+		{"q", "free", owner + "a", "1"},
+		{"q", "free", strings.ToUpper(owner), "1"},
+		{"q", "free", "e14jdy6rvneugqda", "1"},
+		{"q", "free", owner, "1.0"},
+		{"q", "free", owner, "1.x"},
+		{"q", "free", owner, "1.2."},
+		{strings.Repeat("q", 65), "free", owner, "1"},
+		{"q", strings.Repeat("l", 65), owner, "1"},
+		{"q", "free", owner, strings.Repeat("1", 65)},
 		{"q", "free", owner, "1" + strings.Repeat(".1", 65)},
 	} {
 		queue, second, owner, id := tokens[0], tokens[1], tokens[2], tokens[3]

@@ -108,21 +108,34 @@ func (b *Broker) ReadNotes(ctx context.Context, queue, owner, id string) (*task.
 // Fill makes the value of a batch's record: the outcomes of its members, in order, as
 // they are recorded under their own IDs. Other records stay as they are.
 func (b *Broker) Fill(ctx context.Context, at Subject, r *task.Record) error {
+	return b.fill(ctx, at, r, map[string]bool{r.ID: true}, 0)
+}
+
+// fill follows no record twice and none that is nested too deep: whoever may record can
+// have one list another that lists it.
+func (b *Broker) fill(ctx context.Context, at Subject, r *task.Record, seen map[string]bool, depth int) error {
 	if r.Mode == task.Single || r.End != task.Succeeded || r.Value != nil {
 		return nil
 	}
 	members := make([]task.Outcome, len(r.Members))
 	for i, id := range r.Members {
+		without := func(why error) {
+			members[i] = task.Outcome{ID: id, Parent: r.ID, Queue: r.Queue, User: r.User, End: task.Failed, Failure: task.FailureOf(why)}
+		}
+		if seen[id] || depth == task.MaxDepth {
+			without(fmt.Errorf("%w: the outcome of %s is nested in itself, or deeper than %d (read it by its ID)", task.ErrTooLarge, id, task.MaxDepth))
+			continue
+		}
+		seen[id] = true
 		s, err := b.Standing(ctx, at.Queue, at.Owner, id)
 		if err != nil {
 			return err
 		}
 		if s.Record == nil {
-			members[i] = task.Outcome{ID: id, Parent: r.ID, Queue: r.Queue, User: r.User, End: task.Failed, Failure: task.FailureOf(
-				fmt.Errorf("the outcome of %s has aged out: %w", id, task.ErrNoSuchJob))}
+			without(fmt.Errorf("the outcome of %s has aged out: %w", id, task.ErrNoSuchJob))
 			continue
 		}
-		if err := b.Fill(ctx, s.Subject, s.Record); err != nil {
+		if err := b.fill(ctx, s.Subject, s.Record, seen, depth+1); err != nil {
 			return err
 		}
 		members[i] = s.Record.Outcome
