@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -91,6 +92,12 @@ func (d *delivery) agrees() error {
 		return wrong("subject", "the envelope's user %s is not its subject's owner %s", task.Quote(e.User.String()), task.Quote(d.at.Owner))
 	case e.Lane == stream.LaneLater || e.Lane == stream.LaneSystem:
 		return wrong("subject", "the envelope's lane %s is reserved", task.Quote(e.Lane))
+	case d.at.Lane == stream.LaneLater && e.NotBefore.IsZero():
+		return wrong("range", "field \"nb\": a job in the lane %s needs one", stream.LaneLater)
+	case e.NotBefore.Sub(d.stored) > task.MaxDuration+task.MaxSkew:
+		return wrong("range", "field \"nb\": %s is more than ten years ahead", e.NotBefore.Format(time.RFC3339))
+	case d.proof != nil && e.Issued.Sub(d.stored) > task.MaxSkew:
+		return wrong("stale", "field \"at\": %s lies after it was stored", e.Issued.Format(time.RFC3339))
 	case e.Installation != d.w.broker.Installation() && (e.Installation != "" || d.proof != nil):
 		return wrong("installation", "the envelope is for the installation %s, this is %s", task.Quote(e.Installation), task.Quote(d.w.broker.Installation()))
 	}

@@ -141,6 +141,13 @@ func TestAForgedJobIsPutAsideWithItsReason(t *testing.T) {
 			return m
 		}},
 		{"signed an hour ahead", "stale", func(id string) *nats.Msg { _, m := s.sealed(alice, id); s.sign(m, s.web, "", time.Hour); return m }},
+		{"queued an hour after it was stored", "stale", func(id string) *nats.Msg {
+			e, m := s.sealed(alice, id)
+			e.Issued = e.Issued.Add(time.Hour)
+			m.Data = e.Encode()
+			s.sign(m, s.web, "", 0)
+			return m
+		}},
 		{"kept shortly and signed long ago", "stale", func(id string) *nats.Msg {
 			_, m := s.sealed(alice, id, task.Keep(20*time.Minute))
 			s.sign(m, s.web, "", -11*time.Minute)
