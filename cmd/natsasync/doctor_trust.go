@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
@@ -30,15 +31,16 @@ func (d *doctor) trust(workers []producer.Worker) {
 	}
 }
 
-// heads looks at jobs near the head of a queue: in lanes that do not exist, where only somebody who publishes by hand puts them, and unsigned.
+// heads looks at jobs near the head of a queue: in lanes that do not exist or never will, where only somebody who publishes by hand puts them, and unsigned.
 func (d *doctor) heads(ctx context.Context, queue string, lanes []stream.Lane, workers []producer.Worker) error {
 	known := map[string]bool{stream.LaneCallbacks: true, stream.LaneLater: true}
 	for _, l := range lanes {
-		if l.Queue == queue {
+		if l.Queue == queue && l.Name != stream.LaneSystem {
 			known[l.Name] = true
 		}
 	}
 	stray := map[string]int{}
+	var lost []uint64
 	looked, unsigned := 0, 0
 	for m, err := range d.b.Range(ctx, d.b.Jobs(), d.b.QueueFilter(queue), 0) {
 		if err != nil {
@@ -47,13 +49,22 @@ func (d *doctor) heads(ctx context.Context, queue string, lanes []stream.Lane, w
 		if looked++; looked > jobsLooked {
 			break
 		}
-		at, ok := d.b.ParseJob(m.Subject)
-		if ok && !known[at.Lane] {
-			stray[at.Lane]++
+		lane, rest, _ := strings.Cut(strings.TrimPrefix(m.Subject, strings.TrimSuffix(d.b.QueueFilter(queue), ">")), ".")
+		switch {
+		case rest == "", lane == stream.LaneSystem, task.CheckToken("lane", lane) != nil:
+			lost = append(lost, m.Seq)
+		case !known[lane]:
+			stray[lane]++
 		}
 		if m.Header.Get(task.HeaderSignature) == "" {
 			unsigned++
 		}
+	}
+	if len(lost) > 0 {
+		d.found(finding{
+			critical, "lanes", fmt.Sprintf("%d messages of queue %s are on subjects that no lane can have, the first is message %d", len(lost), queue, lost[0]),
+			"nobody takes them, and somebody publishes by hand", fmt.Sprintf("nats stream rmm %s %d", d.b.Jobs(), lost[0]),
+		})
 	}
 	for lane, n := range stray {
 		d.found(finding{
