@@ -21,6 +21,7 @@ type delivery struct {
 	from    *puller
 	subject string
 	header  nats.Header
+	garbled bool // it has headers that cannot be read
 	data    []byte
 	at      stream.Subject
 	astray  bool // its subject is that of no job: nothing may be asked with it

@@ -82,6 +82,7 @@ func (w *Worker) receive(p *puller, m *nats.Msg) *delivery {
 		w: w, from: p, subject: m.Subject, header: m.Header, data: m.Data, msg: m, at: at, slot: true, astray: !ok, stored: meta.Timestamp, fence: w.broker.Fence(at.Queue, at.Owner, at.ID),
 		created: p.created, message: meta.Sequence.Stream, number: meta.Sequence.Consumer, count: meta.NumDelivered,
 	}
+	d.garbled = m.Header == nil && m.Size() > len(m.Subject)+len(m.Reply)+len(m.Data)
 	if p.stream == w.broker.Jobs() {
 		w.broker.Saw(d.message)
 	}

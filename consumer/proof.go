@@ -75,6 +75,9 @@ func (d *delivery) agrees() error {
 	if lane == stream.LaneLater || due {
 		lane = e.Lane
 	}
+	if d.garbled {
+		return &task.WireError{Code: "header", Message: "its headers cannot be read"}
+	}
 	if !due {
 		if name := foreignHeader(d.header); name != "" {
 			return &task.WireError{Code: "header", Message: fmt.Sprintf("header %s: a job carries none that a server sets or obeys", task.Quote(name))}

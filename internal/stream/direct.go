@@ -26,6 +26,8 @@ const (
 var (
 	errNone    = errors.New("no messages")
 	errTooMany = errors.New("too many results")
+	// errUnreadable also hides where the message lies: the server writes that into its headers.
+	errUnreadable = errors.New("the headers of a message cannot be read")
 )
 
 // pageRequest is a batched direct get: the next messages on a filter, or the last on each of many.
@@ -55,6 +57,9 @@ func (b *Broker) page(ctx context.Context, stream string, request pageRequest) (
 		got, err = b.askPage(ctx, subject, body)
 		return err
 	})
+	if errors.Is(err, errUnreadable) && request.Next != "" {
+		err = b.passUnreadable(ctx, stream, request, &got)
+	}
 	if errors.Is(err, errNone) {
 		return page{}, nil
 	}
@@ -62,6 +67,23 @@ func (b *Broker) page(ctx context.Context, stream string, request pageRequest) (
 		return page{}, fmt.Errorf("stream: read %q: %w", stream, err)
 	}
 	return got, nil
+}
+
+// passUnreadable adds a message whose headers cannot be read, without them, to the page that ends before it.
+func (b *Broker) passUnreadable(ctx context.Context, stream string, request pageRequest, got *page) error {
+	from := request.Seq
+	if n := len(got.messages); n > 0 {
+		from = got.messages[n-1].Seq + 1
+	}
+	m, err := b.leaderGet(ctx, stream, map[string]any{"next_by_subj": request.Next, "seq": from})
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return errUnreadable
+	}
+	got.messages, got.pending = append(got.messages, m), 1
+	return nil
 }
 
 // askPage reads messages until the server's end mark.
@@ -90,6 +112,9 @@ func (b *Broker) askPage(ctx context.Context, subject string, body []byte) (page
 			return got, nil
 		}
 		m, err := storedMessage(msg)
+		if errors.Is(err, errUnreadable) {
+			return got, err
+		}
 		if err != nil {
 			return page{}, err
 		}
@@ -108,6 +133,9 @@ func isStatus(msg *nats.Msg) bool {
 }
 
 func storedMessage(msg *nats.Msg) (*Message, error) {
+	if msg.Header == nil {
+		return nil, errUnreadable
+	}
 	if isStatus(msg) {
 		return nil, statusError(msg)
 	}

@@ -233,9 +233,8 @@ func (b *Broker) leaderGet(ctx context.Context, stream string, request any) (*Me
 	}
 	m := &Message{Subject: got.Message.Subject, Seq: got.Message.Seq, Time: got.Message.Time, Data: got.Message.Data}
 	if len(got.Message.Header) > 0 {
-		if m.Header, err = nats.DecodeHeadersMsg(got.Message.Header); err != nil {
-			return nil, fmt.Errorf("stream: read headers of message %d of %q: %w", m.Seq, stream, err)
-		}
+		// What cannot be read proves nothing, and must not hide the rest.
+		m.Header, _ = nats.DecodeHeadersMsg(got.Message.Header)
 	}
 	return m, nil
 }
