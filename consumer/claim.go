@@ -56,17 +56,15 @@ func (d *delivery) takeOver() bool {
 
 // older says whether this delivery came before the one that wrote c. A paused worker's
 // open pull may receive the redelivery too, so a number alone tells which is the newer;
-// a server that was killed takes its numbers back, and then the one in hand is.
+// a server that was killed takes its numbers back, and then the one in hand is. A claim
+// of a later consumer is newer if that is this lane's, made again; those of other lanes,
+// where a message of the same ID may lie, are in no order with it.
 func (d *delivery) older(c *task.Claim) bool {
 	d.mu.Lock()
 	mine, number := d.created.Truncate(time.Microsecond), d.number
 	d.mu.Unlock()
-	switch theirs := c.Created; {
-	case theirs.Before(mine):
-		return false
-	case theirs.After(mine):
-		return true
-	case c.Delivery <= number:
+	theirs := c.Created
+	if theirs.Before(mine) || theirs.Equal(mine) && c.Delivery <= number {
 		return false
 	}
 	ctx, done := d.bookkeeping()
@@ -76,6 +74,9 @@ func (d *delivery) older(c *task.Claim) bool {
 	lane, err := d.w.broker.Lane(ctx, d.from.queue, d.from.lane)
 	if err != nil {
 		return true
+	}
+	if theirs.After(mine) {
+		return lane.Created.Truncate(time.Microsecond).After(mine)
 	}
 	return lane.Info.Delivered.Consumer >= c.Delivery
 }

@@ -92,6 +92,8 @@ func (d *delivery) handle() {
 	switch {
 	case d.isLost() != nil: // while the look took its time
 		d.leave(nil)
+	case later != nil && s.Record != nil: // its job has ended, and is not to look as if it had not
+		d.reject(task.WireCode(later), later)
 	case later != nil:
 		d.unknown("", later)
 	case d.from.stream == d.w.broker.Later():

@@ -195,16 +195,18 @@ func TestOlderDeliveryNeverClaimsOverANewerOne(t *testing.T) {
 		name    string
 		created time.Time // of the claim
 		number  uint64
+		from    time.Time // when the lane was made that handed out the delivery
 		mine    uint64
 		older   bool
 	}{
-		{"the claim is of a lane made before", made.Add(-time.Second), 9, 1, false},
-		{"the claim is of a lane made later", made.Add(time.Second), 1, 9, true},
-		{"the claim is of an earlier delivery", made, 3, 4, false},
-		{"the claim is of this delivery", made, 4, 4, false},
-		{"the server took its numbers back", made, 5, 4, false}, // the lane has delivered nothing
+		{"the claim is of a lane made before", made.Add(-time.Second), 9, made, 1, false},
+		{"the claim is of the lane as it was made again", made, 1, made.Add(-time.Second), 9, true},
+		{"the claim is of another lane, made later", made.Add(time.Second), 1, made, 9, false},
+		{"the claim is of an earlier delivery", made, 3, made, 4, false},
+		{"the claim is of this delivery", made, 4, made, 4, false},
+		{"the server took its numbers back", made, 5, made, 4, false}, // the lane has delivered nothing
 	} {
-		d := &delivery{w: w, from: &puller{w: w, created: made, queue: "default", lane: "free"}, created: made, number: c.mine}
+		d := &delivery{w: w, from: &puller{w: w, created: c.from, queue: "default", lane: "free"}, created: c.from, number: c.mine}
 		if got := d.older(&task.Claim{Created: c.created.Truncate(time.Microsecond), Delivery: c.number}); got != c.older {
 			t.Errorf("%s: older is %v, want %v", c.name, got, c.older)
 		}

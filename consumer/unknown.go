@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +46,9 @@ func (d *delivery) unknown(name string, why error) {
 		return
 	}
 	first := c.Seen.IsZero()
+	if first && !d.alone(name, why) {
+		return
+	}
 	if first {
 		if c.State == task.ClaimRunning {
 			c.Interruptions++
@@ -65,6 +69,32 @@ func (d *delivery) unknown(name string, why error) {
 		return
 	}
 	d.settle(d.failed(d.env, fmt.Errorf("%s: %w", name, task.ErrNoSuchTask), c.Attempts+1))
+}
+
+// alone says whether no other message of the job lies in another lane. If one does, a
+// sighting would be written over what its worker records, and the delivery has ended: the
+// younger of the two is put aside, and so is what this version cannot read.
+func (d *delivery) alone(name string, why error) bool {
+	b := d.w.broker
+	ctx, done := d.bookkeeping()
+	defer done()
+	every := b.Job(d.at.Queue, "*", d.at.Owner, d.at.ID)
+	n, err := b.Count(ctx, b.Jobs(), every)
+	if err == nil && n <= 1 {
+		return true
+	}
+	last, lastErr := b.Last(ctx, b.Jobs(), every)
+	switch {
+	case err != nil || lastErr != nil:
+		d.giveBack(unavailablePause(d.deliveries()), "look for other messages of its ID", errors.Join(err, lastErr))
+	case name == "":
+		d.reject("version", fmt.Errorf("%w, and the job %s lies in another lane too", why, d.at.ID))
+	case last != nil && last.Seq > d.message:
+		d.back(time.Second)
+	default:
+		d.reject("subject", fmt.Errorf("the job %s lies in another lane already", d.at.ID))
+	}
+	return false
 }
 
 // expired fails a job that did not start in time. One that has started may go on; a

@@ -8,6 +8,7 @@ import (
 
 	"github.com/natsasync/natsasync/batch"
 	"github.com/natsasync/natsasync/consumer"
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
@@ -71,4 +72,68 @@ func TestAJobOfATaskThatNobodyKnowsFailsAfterItsGrace(t *testing.T) {
 	}
 	c.recorded("default", one.ID())
 	c.drained()
+}
+
+// Who may queue a job may queue another of its ID into another lane, where nobody knows it. What a worker would write
+// down about that must not hide what another does.
+func TestALaterVersionUnderTheIDOfAJobThatRunsDoesNotDisturbIt(t *testing.T) {
+	t.Parallel()
+	c := newCell(t)
+	c.hire("worker", func(cfg *consumer.Config) { cfg.UnknownGrace = time.Hour }).begin()
+	tomorrows := []byte{0x81, 0xa1, 'v', task.Version + 1}
+	other := c.broker.Job("default", "free", jane.Owner(), "running")
+	running := queue(c, gated("running", "gate").With(task.WithID("running")))
+	c.history.await(t, "start", "running", 1)
+	if err := c.conn.Publish(other, tomorrows); err != nil {
+		t.Fatal(err)
+	}
+	if code := c.aside(1)[other].Get(stream.HeaderCode); code != "version" {
+		t.Errorf("put aside as %q", code)
+	}
+	c.open("gate")
+	succeeds(c, running)
+
+	// The same of a job that has ended: it stays ended.
+	if err := c.conn.Publish(c.broker.Job("default", "default", jane.Owner(), "running"), tomorrows); err != nil {
+		t.Fatal(err)
+	}
+	c.aside(2)
+	succeeds(c, running)
+	succeeds(c, queue(c, do("next")))
+	c.recorded("default", "running")
+	c.starts("running", 1, 1)
+	c.drained()
+}
+
+func TestAnUnknownTaskUnderTheIDOfAJobThatRunsDoesNotDisturbIt(t *testing.T) {
+	t.Parallel()
+	c := newCell(t)
+	c.hire("worker", func(cfg *consumer.Config) { cfg.UnknownGrace = time.Hour }).begin()
+	running := queue(c, gated("running", "gate").With(task.WithID("running")))
+	c.history.await(t, "start", "running", 1)
+	nobodys := task.Define[task.None, task.None]("nobody.knows").On("", task.None{}).With(task.WithID("running"), task.WithoutQuota())
+	queue(c, nobodys)
+	if code := c.aside(1)[c.broker.Job("default", "free", jane.Owner(), "running")].Get(stream.HeaderCode); code != "subject" {
+		t.Errorf("put aside as %q", code)
+	}
+	c.open("gate")
+	succeeds(c, running)
+	succeeds(c, queue(c, do("next")))
+	c.starts("running", 1, 1)
+	c.drained()
+}
+
+// Two messages of one ID in two lanes have claims of two consumers, and neither is older than the other for ever.
+func TestOneIDInTwoLanesEndsAndHoldsUpNeither(t *testing.T) {
+	t.Parallel()
+	c := newCell(t)
+	c.hire("worker").begin()
+	retried := script{Name: "first", Fail: "no"}
+	queue(c, follow(retried).With(task.WithID("twice"), task.Retry(task.Policy{Attempts: 3, Delay: 500 * time.Millisecond})))
+	c.history.await(t, "end", "first", 1)
+	second := queue(c, do("second").With(task.WithID("twice"), task.WithoutQuota()))
+	_, _ = result(c, second)
+	succeeds(c, queue(c, do("next")))
+	c.drained()
+	c.recorded("default", "twice")
 }
