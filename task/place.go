@@ -6,12 +6,12 @@ package task
 func (p *Proof) Place(queue, owner string) error {
 	may, speaker := p.key.Queues, p.key
 	if p.origin != nil {
-		may, speaker = append(p.key.Works[:len(p.key.Works):len(p.key.Works)], p.key.Into...), p.origin
+		may, speaker = append(p.key.Works[:len(p.key.Works):len(p.key.Works)], p.key.Into...), p.origin.by
 	}
 	if (p.origin != nil || len(may) > 0) && !holds(may, queue) {
 		return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(queue))
 	}
-	if p.origin != nil && p.owner != owner || !speaker.mayOwn(owner) {
+	if p.origin != nil && p.origin.owner != owner || !speaker.mayOwn(owner) {
 		return refuse("user", "key %s may not speak for the owner %s", speaker.label(), Quote(owner))
 	}
 	return nil
