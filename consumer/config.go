@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 
@@ -112,8 +113,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Name == "" {
 		c.Name = defaultName()
 	}
-	if len(c.Name) > 2*task.MaxName || strings.ContainsFunc(c.Name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return c, fmt.Errorf("consumer: name %s: it must have no spaces and at most %d bytes", task.Quote(c.Name), 2*task.MaxName)
+	if len(c.Name) > 2*task.MaxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return c, fmt.Errorf("consumer: name %s: it must be UTF-8 without spaces and of at most %d bytes", task.Quote(c.Name), 2*task.MaxName)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(zerolog.NewSlogHandler(zerolog.New(os.Stderr).Level(zerolog.InfoLevel).With().Timestamp().Logger()))
@@ -135,5 +136,5 @@ func defaultName() string {
 	}, host)
 	var random [4]byte
 	_, _ = rand.Read(random[:])
-	return fmt.Sprintf("%.64s-%d-%s", host, os.Getpid(), hex.EncodeToString(random[:]))
+	return fmt.Sprintf("%.64s-%d-%s", strings.ToValidUTF8(host, "-"), os.Getpid(), hex.EncodeToString(random[:]))
 }

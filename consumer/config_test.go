@@ -32,6 +32,7 @@ func TestConfigErrorsNameTheFieldAndTheFix(t *testing.T) {
 		{"shutdown timeout", func(c *consumer.Config) { c.ShutdownTimeout = -1 }, []string{"shutdown timeout -1ns"}},
 		{"unknown grace", func(c *consumer.Config) { c.UnknownGrace = -1 }, []string{"unknown grace -1ns"}},
 		{"name", func(c *consumer.Config) { c.Name = "a b" }, []string{`name "a b"`}},
+		{"name in bytes", func(c *consumer.Config) { c.Name = "w\xff" }, []string{`name "w\xff"`, "UTF-8"}},
 		{"lease", func(c *consumer.Config) { c.Lease = 7 * time.Second }, []string{"7s", embeddedtest.Lease.String()}},
 		{"short lease", func(c *consumer.Config) { c.Lease = time.Millisecond }, []string{"lease", "1ms"}},
 		{"namespace", func(c *consumer.Config) { c.Namespace = "A" }, []string{`namespace "A"`}},

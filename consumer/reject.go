@@ -70,7 +70,7 @@ func (d *delivery) reject(code string, why error) {
 	d.releaseSlot()
 	m := &nats.Msg{Subject: d.w.broker.RejectedSubject(code), Data: d.data, Header: nats.Header{
 		stream.HeaderCode:     {code},
-		stream.HeaderReason:   {task.Quote(why.Error())},
+		stream.HeaderReason:   {fmt.Sprintf("%.512q", why.Error())},
 		stream.HeaderSubject:  {cut(d.subject)},
 		stream.HeaderSequence: {fmt.Sprint(d.message)},
 		stream.HeaderSize:     {fmt.Sprint(len(d.data))},

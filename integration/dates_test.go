@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,9 @@ func TestADateThatNoProducerGivesIsRefused(t *testing.T) {
 		if code := aside[subject].Get(stream.HeaderCode); code != "range" {
 			t.Errorf("%s is put aside as %q", subject, code)
 		}
+	}
+	if why := aside[refused[1]].Get(stream.HeaderReason); !strings.Contains(why, `field \"nb\"`) || !strings.HasSuffix(why, `is more than ten years ahead"`) {
+		t.Errorf("the reason is %s", why)
 	}
 	// One in its lane has come, as far as a worker can know; one long ago comes at once.
 	send("in-its-lane", stream.QuotaDefault, time.Now().Add(time.Hour))

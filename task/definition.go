@@ -34,8 +34,8 @@ func checkDefined(name string, defaults Options) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
-	if strings.HasPrefix(name, "batch.") {
-		return fmt.Errorf("task: name %s: names that begin with batch. are taken", Quote(name))
+	if strings.HasPrefix(name, batchNames) {
+		return fmt.Errorf("task: name %s: names that begin with %s are taken", Quote(name), batchNames)
 	}
 	if defaults.wrong != nil {
 		return fmt.Errorf("task: %s: %w", name, defaults.wrong)

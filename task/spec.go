@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -69,6 +70,8 @@ const (
 	SerialBatch   = "batch.serial"
 	ParallelBatch = "batch.parallel"
 	CallbackBatch = "batch.callbacks"
+
+	batchNames = "batch."
 )
 
 // Follow is what f makes of a job's end: the spec of a callback, for adding it later.
@@ -243,6 +246,8 @@ func (s Spec) checkName() error {
 		return fmt.Errorf("task: name %s: a batch is named %s or %s (use package batch)", Quote(s.Task), SerialBatch, ParallelBatch)
 	case len(s.Members) > 0:
 		return fmt.Errorf("members of %s: only a batch has members (use package batch)", Quote(s.Task))
+	case strings.HasPrefix(s.Task, batchNames):
+		return fmt.Errorf("task: name %s: names that begin with %s are taken", Quote(s.Task), batchNames)
 	}
 	return CheckName(s.Task)
 }

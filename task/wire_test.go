@@ -124,6 +124,7 @@ func TestBadEnvelopesAreRefusedWithACode(t *testing.T) {
 		{"lane with a star", with("l", "*"), "name"},
 		{"mode of another version", with("m", 3), "range"},
 		{"single with members", with("ms", [][]byte{{0x80}}), "name"},
+		{"task with the name of a batch", with("t", "batch.serial"), "name"},
 		{"batch with the name of a task", with("m", 1), "name"},
 		{"when of another version", with("w", 4), "range"},
 		{"take of another version", with("k", 4), "range"},
