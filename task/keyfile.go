@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -105,5 +106,36 @@ func parseKeys(text []byte) (keyset, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the keys")
 	}
+	if err := checkFields(json.NewDecoder(bytes.NewReader(text))); err != nil {
+		return nil, err
+	}
 	return newKeyset(file.Keys)
+}
+
+// checkFields refuses what encoding/json takes: a field that comes twice, in whatever case,
+// of which the last would count. What it reads has been decoded, so it is not deep.
+func checkFields(d *json.Decoder) error {
+	open, err := d.Token()
+	if err != nil || open != json.Delim('{') && open != json.Delim('[') {
+		return err
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == json.Delim('{') {
+			token, err := d.Token()
+			if err != nil {
+				return err
+			}
+			name, _ := token.(string)
+			if seen[strings.ToLower(name)] {
+				return fmt.Errorf("field %s comes twice, before byte %d (join the two)", Quote(name), d.InputOffset())
+			}
+			seen[strings.ToLower(name)] = true
+		}
+		if err := checkFields(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }

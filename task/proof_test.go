@@ -401,6 +401,12 @@ func TestAKeyFileCountsAsItChanges(t *testing.T) {
 		"too large": func() {
 			_ = os.WriteFile(path, append([]byte(`{"keys": [{"key": "`+by.Public()+`", "anyone": true}]}`), make([]byte, 1<<20)...), 0o644)
 		},
+		"a field twice": func() {
+			_ = os.WriteFile(path, []byte(`{"keys": [{"key": "`+by.Public()+`", "users": [{"id": "x"}], "anyone": false, "Anyone": true}]}`), 0o644)
+		},
+		"keys twice": func() {
+			_ = os.WriteFile(path, []byte(`{"keys": [], "keys": [{"key": "`+by.Public()+`", "anyone": true}]}`), 0o644)
+		},
 		"open": func() { _ = os.Chmod(path, 0o666) },
 		"gone": func() { _ = os.Remove(path) },
 		"no file": func() {
