@@ -44,7 +44,7 @@ func (d *delivery) prove() bool {
 // noKeys says loudly, and once a second at most, that no job is started.
 func (w *Worker) noKeys(err error) {
 	w.keysErr.Store(&err)
-	if w.refusals.tell("no_keys") {
+	if due, _ := w.refusals.Due("no_keys"); due {
 		w.log.Error("nobody is believed and no job is started: the keys cannot be read", "err", err)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -14,57 +12,17 @@ import (
 )
 
 const (
-	// refusalLine is how often a line about refusals of one code is logged, at most.
-	refusalLine = time.Second
 	// maxHeaders bounds the headers of a refused message that are kept.
 	maxHeaders = 8 << 10
 	// maxSubject bounds its subject; that of a job is never so long.
 	maxSubject = 1 << 10
 )
 
-// refusals counts what was refused since the last line about it.
-type refusals struct {
-	mu    sync.Mutex
-	codes map[string]*refusal
-}
-
-type refusal struct {
-	told  time.Time
-	quiet int
-}
-
-// tell says whether a line is due.
-func (r *refusals) tell(code string) bool {
-	due, _ := r.count(code)
-	return due
-}
-
-// count says whether a line is due, and how many refusals had none since the last.
-func (r *refusals) count(code string) (due bool, quiet int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.codes == nil {
-		r.codes = make(map[string]*refusal)
-	}
-	one := r.codes[code]
-	if one == nil {
-		one = &refusal{}
-		r.codes[code] = one
-	}
-	if now := time.Now(); one.told.IsZero() || now.Sub(one.told) >= refusalLine {
-		quiet = one.quiet
-		*one = refusal{told: now}
-		return true, quiet
-	}
-	one.quiet++
-	return false, 0
-}
-
 // reject puts bytes aside that cannot be read or proved, or that are not where they may
 // be. They never block a lane.
 func (d *delivery) reject(code string, why error) {
-	if due, quiet := d.w.refusals.count(code); due {
-		d.w.log.Warn("a message is put aside", "code", code, "err", why, "subject", task.Quote(d.subject), "seq", d.message, "more", quiet)
+	if due, quiet := d.w.refusals.Due(code); due {
+		d.w.log.Warn("a message is put aside", "code", code, "err", why, "subject", fmt.Sprintf("%.256q", d.subject), "seq", d.message, "more", quiet)
 	}
 	d.w.rejected.Add(1)
 	d.releaseSlot()

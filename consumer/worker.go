@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/natsasync/natsasync/internal/seldom"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
@@ -48,7 +49,7 @@ type Worker struct {
 	// taking ends when Run is told to stop: nothing new is started then.
 	taking context.Context
 
-	refusals refusals
+	refusals seldom.Lines
 	rejected atomic.Int64              // messages that were put aside
 	keysErr  atomic.Pointer[error]     // why nobody is believed
 	suspect  map[string]string         // what differed at the last look, by consumer; only watchLanes uses it
