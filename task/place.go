@@ -2,8 +2,11 @@ package task
 
 // Place says whether the signer may queue anything for an owner into a queue, as far as a
 // subject tells: of a job of a later version nothing else can be read. The error is a
-// [*WireError] with the code "user" or "queue".
+// [*WireError] with the code "user", "queue" or "key".
 func (p *Proof) Place(queue, owner string) error {
+	if err := p.retired(); err != nil {
+		return err
+	}
 	may, speaker := p.key.Queues, p.key
 	if p.origin != nil {
 		may, speaker = append(p.key.Works[:len(p.key.Works):len(p.key.Works)], p.key.Into...), p.origin.by
