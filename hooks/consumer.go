@@ -72,7 +72,7 @@ func (r *reader) find(ctx context.Context) (jetstream.Consumer, error) {
 	defer cancel()
 	c, err := r.b.JetStream().Consumer(ctx, r.b.Outcomes(), name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) && r.bindOnly {
-		return nil, fmt.Errorf("hooks: durable %q: it is not there (make it, or leave BindOnly out)", name)
+		return nil, fmt.Errorf("hooks: durable %q: it is not there (run \"natsasync init --handler %s\", or leave BindOnly out)", name, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("hooks: look at the consumer %q: %w", name, err)

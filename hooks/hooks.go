@@ -76,7 +76,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-func (c Config) check(h Handlers) error {
+func (c Config) checkNames() error {
 	if c.Durable != "" {
 		if err := task.CheckToken("durable", c.Durable); err != nil {
 			return fmt.Errorf("hooks: %w", err)
@@ -86,6 +86,13 @@ func (c Config) check(h Handlers) error {
 		if err := task.CheckToken("queue", c.Queue); err != nil {
 			return fmt.Errorf("hooks: %w", err)
 		}
+	}
+	return nil
+}
+
+func (c Config) check(h Handlers) error {
+	if err := c.checkNames(); err != nil {
+		return err
 	}
 	if !h.ends() && len(h.events()) == 0 {
 		return errors.New("hooks: handlers: there is none (set one of Success, Failure, Cancelled, Started, Retrying and Progress)")

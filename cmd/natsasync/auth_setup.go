@@ -108,7 +108,7 @@ func (c authSetupCmd) tell(e *environment, logins []access.Login, keys []task.Ke
 		}
 		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s%s%s", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name, prefix, signs))
 	}
-	lines = append(lines, fmt.Sprintf("then, once: natsasync %s %s --inbox-prefix _INBOX_admin init%s", flag, filepath.Join(c.Dir, "admin"+file), queuesOf(keys)))
+	lines = append(lines, fmt.Sprintf("then, once: natsasync %s %s --inbox-prefix _INBOX_admin init%s", flag, filepath.Join(c.Dir, "admin"+file), queuesOf(keys)+handlersOf(c.Handler)))
 	return e.say("%s", strings.Join(lines, "\n"))
 }
 
@@ -128,6 +128,14 @@ func (c authSetupCmd) boundTo(login string) string {
 		}
 	}
 	return owner
+}
+
+func handlersOf(names []string) string {
+	text := ""
+	for _, name := range names {
+		text += " --handler " + name
+	}
+	return text
 }
 
 // queuesOf are the queues of all workers, as arguments.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/natsasync/natsasync/hooks"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
@@ -19,6 +20,7 @@ import (
 type initCmd struct {
 	Queues   []string      `arg:"" optional:"" name:"queue" help:"Queues to make beside \"default\"."`
 	Quota    []string      `sep:"none" placeholder:"QUEUE.NAME=N" help:"A quota to make, of a queue that is there or named: at most N jobs hold it at once. May be given again."`
+	Handler  []string      `sep:"none" placeholder:"NAME" help:"A durable name of handlers to make: outcomes wait there from then on. May be given again."`
 	Lease    time.Duration `help:"How long a worker may be silent before its job goes to another; 30s when the streams are made."`
 	Replicas int           `help:"Replicas of the streams; 3 in a cluster, else 1."`
 	// AcceptLoss is for a server that came back with less than it had.
@@ -29,6 +31,11 @@ type initCmd struct {
 func (c initCmd) Validate() error {
 	for _, queue := range c.Queues {
 		if err := task.CheckToken("queue", queue); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.Handler {
+		if err := task.CheckToken("handler", name); err != nil {
 			return err
 		}
 	}
@@ -99,6 +106,9 @@ func (c initCmd) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
+	if err := p.handlers(ctx, b, c.Handler); err != nil {
+		return err
+	}
 	if c.AcceptLoss {
 		if err := b.Mark(ctx); err != nil {
 			return err
@@ -118,6 +128,23 @@ func (c initCmd) Run(ctx context.Context, e *environment) error {
 		}
 		return s.say("namespace %s has installation %s and a lease of %v", b.Namespace(), printable(b.Installation()), b.Lease())
 	})
+}
+
+// handlers makes durable names.
+func (p *provision) handlers(ctx context.Context, b *stream.Broker, names []string) error {
+	ctx, cancel := p.brief(ctx)
+	defer cancel()
+	for _, name := range names {
+		_, err := p.js.Consumer(ctx, b.Outcomes(), name)
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return fmt.Errorf("looking at handler %q: %w", name, err)
+		}
+		p.things = append(p.things, made{Kind: "handler", Name: name, Made: err != nil})
+		if err := hooks.Declare(ctx, p.js, hooks.Config{Durable: name, Namespace: p.connection.Namespace, Logger: p.logger()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // String is the thing as a line of init.

@@ -236,11 +236,14 @@ func TestEveryLoginCanDoItsWork(t *testing.T) {
 			web := f.client("web")
 			handled := make(chan string, 10)
 			success := hooks.Handlers{Success: func(_ context.Context, o task.Outcome) error { handled <- o.ID; return nil }}
-			first, err := hooks.Subscribe(t.Context(), f.js, success, hooks.Config{Durable: "mailer", Logger: quiet})
-			if err != nil {
-				t.Fatal(err)
+			for range 2 {
+				if err := hooks.Declare(t.Context(), f.js, hooks.Config{Durable: "mailer", Logger: quiet}); err != nil {
+					t.Fatal(err)
+				}
 			}
-			first.Stop()
+			if err := hooks.Declare(t.Context(), f.js, hooks.Config{Durable: "mailer", Queue: "docs", Logger: quiet}); err == nil {
+				t.Error("a durable name is two")
+			}
 			sub, err := hooks.Subscribe(t.Context(), f.login("mailer"), success, hooks.Config{Durable: "mailer", BindOnly: true, Trust: f.trust, Logger: quiet})
 			if err != nil {
 				t.Fatal(err)
