@@ -80,7 +80,7 @@ func TestASideThatRecordsNothingIsCaught(t *testing.T) {
 		}
 		return s.drain(ctx, idle, task.DefaultQuota, 2, true)
 	})
-	if err == nil || !strings.Contains(err.Error(), "2 jobs left 0 records") {
+	if err == nil || !strings.Contains(err.Error(), "2 jobs left 0 outcomes") {
 		t.Errorf("error is %v", err)
 	}
 }
