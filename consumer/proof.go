@@ -30,7 +30,9 @@ func (d *delivery) prove() bool {
 	switch {
 	case err == nil:
 		d.proof = proof
-		d.w.keysErr.Store(nil)
+		if d.w.keysErr.Swap(nil) != nil {
+			d.w.log.Info("the keys can be read again")
+		}
 		return true
 	case errors.Is(err, task.ErrNoKeys):
 		d.w.noKeys(err)

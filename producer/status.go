@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -148,8 +149,10 @@ func derive(p *place, claim *task.Claim, waits bool) task.Status {
 	switch claim.State {
 	case task.ClaimRetrying:
 		st.State, st.NotBefore = task.StateRetrying, claim.NotBefore
-	case task.ClaimReturned, task.ClaimUnknown:
+	case task.ClaimReturned:
 		st.State, st.Worker = task.StatePending, ""
+	case task.ClaimUnknown: // a worker looked at it, and none has started it
+		st.State, st.Worker, st.Started = task.StatePending, "", time.Time{}
 	default:
 		st.State, st.Attempt = task.StateActive, claim.Attempts+1
 	}

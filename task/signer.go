@@ -43,9 +43,6 @@ func SignerFromFile(path string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task: signer: %w", err)
 	}
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return nil, fmt.Errorf("task: signer: %s holds a private key and has mode %#o (chmod 600 it)", Quote(path), mode)
-	}
 	if info.Size() > 64<<10 {
 		return nil, fmt.Errorf("task: signer: %s has %d bytes: it is neither a seed nor a creds file", Quote(path), info.Size())
 	}
@@ -58,6 +55,9 @@ func SignerFromFile(path string) (*Signer, error) {
 		return nil, fmt.Errorf("task: signer: %s: %w", Quote(path), errors.Join(errors.New("there is no nkey seed in it"), err))
 	}
 	defer pair.Wipe()
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
+		return nil, fmt.Errorf("task: signer: %s holds a private key and has mode %#o (chmod 600 it)", Quote(path), mode)
+	}
 	seed, err := pair.Seed()
 	if err != nil {
 		return nil, fmt.Errorf("task: signer: %s: %w", Quote(path), err)

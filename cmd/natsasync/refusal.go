@@ -27,6 +27,9 @@ func (c connection) remedy(settings *natscontext.Context, err error) string {
 			return c.loginFrom(settings)
 		}
 	}
+	if strings.Contains(err.Error(), "nkey seed") {
+		return "correct --nkey or --creds: the file holds no seed"
+	}
 	switch dial, ok := errors.AsType[*net.OpError](err); {
 	case errors.Is(err, nats.ErrSecureConnWanted), errors.Is(err, nats.ErrSecureConnRequired), strings.Contains(err.Error(), "tls: "):
 		return "correct --tlsca, --tlscert, --tlskey, --tlsfirst or the context"
