@@ -91,7 +91,7 @@ func Note(ctx context.Context, key string, value any) error {
 	if err := CheckName(key); err != nil {
 		return fmt.Errorf("note %s: keys are like names of tasks: %w", Quote(key), err)
 	}
-	b, err := Marshal(value)
+	b, err := MarshalWithin(value, MaxNotes)
 	if err != nil {
 		return fmt.Errorf("note %s: encode %T: %w", Quote(key), value, err)
 	}

@@ -11,16 +11,30 @@ import (
 
 // Marshal encodes a value as it travels: msgpack, structs as maps by field name or
 // `msgpack:"…"` tag, integers as short as they are, keys in order for maps
-// from string to string, bool or any.
-func Marshal(v any) ([]byte, error) {
-	return marshal(v, math.MaxInt)
+// from string to string, bool or any. What it returns can be read: a value that [Scan]
+// refuses is an error, a [*WireError] with the path to what is wrong, and so is one that
+// contains itself.
+func Marshal(v any) ([]byte, error) { return MarshalWithin(v, math.MaxInt) }
+
+// MarshalWithin is Marshal that gives up with [ErrTooLarge] before it has made more than
+// most bytes.
+func MarshalWithin(v any, most int) ([]byte, error) {
+	if err := look(v, most); err != nil {
+		return nil, err
+	}
+	b, err := encode(v, most)
+	if err != nil {
+		return nil, err
+	}
+	if err := Scan(b); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
-// marshal gives up with [ErrTooLarge] after most bytes, which also ends a value that
-// points to itself before it overflows the stack.
-func marshal(v any, most int) ([]byte, error) {
+func encode(v any, most int) ([]byte, error) {
 	buf := buffers.Get().(*bounded)
-	defer buffers.Put(buf)
+	defer buf.free()
 	buf.Reset()
 	buf.most = most
 	enc := msgpack.GetEncoder()
@@ -44,20 +58,27 @@ type bounded struct {
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > b.most {
-		return 0, b.overflow()
+		return 0, b.overflow(len(p))
 	}
 	return b.Buffer.Write(p)
 }
 
 func (b *bounded) WriteByte(c byte) error {
 	if b.Len() >= b.most {
-		return b.overflow()
+		return b.overflow(1)
 	}
 	return b.Buffer.WriteByte(c)
 }
 
-func (b *bounded) overflow() error {
-	return tooLarge(fmt.Sprintf("it has more than %d bytes (keep it elsewhere and pass its name)", b.most))
+func (b *bounded) overflow(more int) error {
+	return tooLarge(fmt.Sprintf("it has at least %d bytes, at most %d are allowed (put it into an object store and pass its name)", b.Len()+more, b.most))
+}
+
+// free keeps the buffer for another value, unless it has become large.
+func (b *bounded) free() {
+	if b.Cap() <= 4*MaxEnvelope {
+		buffers.Put(b)
+	}
 }
 
 // Unmarshal decodes one value and nothing after it. It scans the bytes first, see

@@ -90,7 +90,7 @@ func encodeInput(name string, in any) ([]byte, error) {
 		}
 		return raw, nil
 	}
-	b, err := marshal(in, MaxEnvelope)
+	b, err := MarshalWithin(in, MaxEnvelope)
 	if err != nil {
 		return nil, fmt.Errorf("input of %s: encode %T: %w", name, in, err)
 	}

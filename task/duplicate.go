@@ -15,16 +15,18 @@ type mapKey struct {
 	number     uint64
 }
 
-// open is a container that is being looked through; first is where its keys begin.
+// open is a container that is being looked through; first is where its keys begin, start
+// where it does.
 type open struct {
 	level
-	first int
+	first, start int
 }
 
 // checkKeys refuses a map, at any depth, in which a key comes twice: two readers of it
 // would each take another value. b is one value that scanValue has accepted. It needs
 // memory for the keys of the maps that are open at a time, less than b is long times ten.
-func checkKeys(b []byte) error {
+// It returns where it stopped.
+func checkKeys(b []byte) (int, error) {
 	var levels [MaxDepth + 1]open
 	var few [32]mapKey
 	keys := few[:0]
@@ -34,12 +36,12 @@ func checkKeys(b []byte) error {
 		for levels[depth].left == 0 {
 			if l := levels[depth]; l.keys {
 				if twice := duplicate(b, keys[l.first:]); twice != nil {
-					return refuse("duplicate", "the map that ends before byte %d has the key %s twice", at, twice.show(b))
+					return l.start, refuse("duplicate", "the map that ends before byte %d has the key %s twice", at, twice.show(b))
 				}
 				keys = keys[:l.first]
 			}
 			if depth == 0 {
-				return nil
+				return at, nil
 			}
 			depth--
 		}
@@ -48,7 +50,7 @@ func checkKeys(b []byte) error {
 		l.left--
 		h, err := readHead(b[at:])
 		if err != nil {
-			return err
+			return at, err
 		}
 		start := at
 		at += h.header
@@ -61,7 +63,7 @@ func checkKeys(b []byte) error {
 				values *= 2
 			}
 			depth++
-			levels[depth] = open{level{left: values, keys: h.kind == kindMap}, len(keys)}
+			levels[depth] = open{level{left: values, keys: h.kind == kindMap}, len(keys), start}
 		}
 		if isKey {
 			keys = append(keys, keyAt(b, h, start, at))

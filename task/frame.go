@@ -376,7 +376,7 @@ func openFrame(b []byte, most int) (*frame, error) {
 	if len(b) > 0 && b[0] == '{' {
 		return nil, refuse("format", "this looks like JSON, not a msgpack map")
 	}
-	if err := scanFrame(b); err != nil {
+	if _, err := scanFrame(b); err != nil {
 		return nil, err
 	}
 	if h, err := readHead(b); err != nil || h.kind != kindMap {

@@ -11,13 +11,19 @@ import (
 // "unknown", "duplicate", "range", "version", "name", "members", "subject", "too_large".
 type WireError struct {
 	Code    string
+	Path    string // where in a value it is, like .Parts[3].Name; "" for the whole
 	Message string
 
 	later bool
 }
 
-// Error returns the message.
-func (e *WireError) Error() string { return "task: wire: " + e.Message }
+// Error returns path and message.
+func (e *WireError) Error() string {
+	if e.Path == "" {
+		return "task: wire: " + e.Message
+	}
+	return "task: wire: " + shortPath(e.Path) + ": " + e.Message
+}
 
 // WireCode is the code of the [*WireError] in err, "format" if there is none.
 func WireCode(err error) string {
@@ -137,25 +143,30 @@ func readUint(b []byte) uint64 {
 // and memory for the keys of large maps alone, however the bytes are made: msgpack/v5 by
 // itself asks for 64 GiB when shown five bytes, and overflows the stack on nested arrays.
 func Scan(b []byte) error {
-	if err := scanFrame(b); err != nil {
-		return err
+	at, err := scanFrame(b)
+	if err == nil {
+		at, err = checkKeys(b)
 	}
-	return checkKeys(b)
+	if w, ok := err.(*WireError); ok && len(b) > 0 {
+		w.Path = pathTo(b, at)
+	}
+	return err
 }
 
-// scanFrame is Scan for bytes whose reader looks for keys that come twice itself.
-func scanFrame(b []byte) error {
+// scanFrame is Scan for bytes whose reader looks for keys that come twice itself. It returns
+// where it stopped.
+func scanFrame(b []byte) (at int, err error) {
 	if len(b) == 0 {
-		return refuse("empty", "there are no bytes")
+		return 0, refuse("empty", "there are no bytes")
 	}
 	size, err := scanValue(b)
 	if err != nil {
-		return err
+		return size, err
 	}
 	if size < len(b) {
-		return refuse("trailing", "%d bytes follow the value", len(b)-size)
+		return 0, refuse("trailing", "%d bytes follow the value", len(b)-size)
 	}
-	return nil
+	return size, nil
 }
 
 // level is a container that is being scanned: how many values are still to come, and
@@ -165,7 +176,7 @@ type level struct {
 	keys bool
 }
 
-// scanValue returns the size of the value at the start of b.
+// scanValue returns the size of the value at the start of b, or where it is wrong.
 func scanValue(b []byte) (int, error) {
 	var levels [MaxDepth + 1]level
 	levels[0] = level{left: 1}
@@ -182,20 +193,21 @@ func scanValue(b []byte) (int, error) {
 		l.left--
 		h, err := readHead(b[at:])
 		if err != nil {
-			return 0, err
+			return at, err
 		}
+		start := at
 		if key && h.kind != kindString && h.kind != kindInt && h.kind != kindUint {
-			return 0, refuse("key", "the key at byte %d is neither a string nor an integer", at)
+			return at, refuse("key", "the key at byte %d is neither a string nor an integer", at)
 		}
 		at += h.header
 		left := uint64(len(b) - at)
 		switch h.kind {
 		case kindString, kindBytes, kindExt:
 			if h.size > left {
-				return 0, refuse("truncated", "byte %d declares %d bytes, %d are left", at, h.size, left)
+				return start, refuse("truncated", "byte %d declares %d bytes, %d are left", at, h.size, left)
 			}
 			if h.kind == kindExt && (b[at-1] != 0xff || h.size != 4 && h.size != 8 && h.size != 12) {
-				return 0, refuse("ext", "the extension at byte %d is not a timestamp", at)
+				return start, refuse("ext", "the extension at byte %d is not a timestamp", at)
 			}
 			at += int(h.size)
 		case kindArray, kindMap:
@@ -204,10 +216,10 @@ func scanValue(b []byte) (int, error) {
 				values *= 2
 			}
 			if values > left {
-				return 0, refuse("truncated", "byte %d declares %d values, %d bytes are left", at, values, left)
+				return start, refuse("truncated", "byte %d declares %d values, %d bytes are left", at, values, left)
 			}
 			if depth == MaxDepth {
-				return 0, refuse("depth", "values are nested deeper than %d", MaxDepth)
+				return start, refuse("depth", "values are nested deeper than %d", MaxDepth)
 			}
 			depth++
 			levels[depth] = level{left: values, keys: h.kind == kindMap}

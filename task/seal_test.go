@@ -229,7 +229,7 @@ func TestWhatIsWrongAnywhereIsTold(t *testing.T) {
 		{task.Define[chan int, int]("x").On("", make(chan int)), "input of x: encode chan int"},
 		{task.Define[task.Raw, int]("x").On("", task.Raw{0xc1}), "input of x: "},
 		{ok.Then(task.Define[func(), int]("y").On("", nil)), "callback 1: input of y"},
-		{task.Define[*cyclic, int]("x").On("", loop), "too large"},
+		{task.Define[*cyclic, int]("x").On("", loop), "input of x: encode *task_test.cyclic: task: wire: .Next.Next"},
 		{task.Spec{Task: "Bad"}, `name "Bad"`},
 		{task.Spec{Task: "x\ny", Callbacks: []task.Spec{{Task: "a\nb"}}}, `name "x\ny"`},
 		{task.Spec{Task: "x", Callbacks: []task.Spec{{Task: "a\nb", Options: task.Options{Quota: "q"}}}}, `name "a\nb"`},
