@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -26,8 +27,8 @@ type handler struct {
 //
 // The function runs once an attempt, with the identity of whoever queued the job in
 // ctx. Its error says what is next, see package task; a result of more than
-// [task.MaxResult] bytes fails with [task.ErrTooLarge]. Handle panics if the task has a
-// function already.
+// [task.MaxResult] bytes fails with [task.ErrTooLarge], one that nobody could read with
+// [task.ErrBadResult]. Handle panics if the task has a function already.
 func Handle[Obj, In, Out any](r *Registry, d task.Definition[In, Out], fn func(context.Context, Obj, In) (Out, error), opts ...Option) {
 	at := place(1)
 	if fn == nil {
@@ -118,8 +119,9 @@ func decodeInput[In any](name string, input []byte) (In, error) {
 	return in, nil
 }
 
-func encodeResult(name string, out any) ([]byte, error) {
-	var value []byte
+// encodeResult makes bytes that every reader takes, or fails the job for good: the function
+// has run, and it would give the same result again.
+func encodeResult(name string, out any) (value []byte, err error) {
 	switch v := out.(type) {
 	case task.None:
 		return nil, nil
@@ -127,19 +129,19 @@ func encodeResult(name string, out any) ([]byte, error) {
 		if len(v) == 0 {
 			return nil, nil
 		}
-		if err := task.Scan(v); err != nil {
-			return nil, fmt.Errorf("registry: result of task %s: %w", name, err)
+		if len(v) > task.MaxResult {
+			return nil, task.Permanent(fmt.Errorf("registry: result of task %s: %d bytes, at most %d are recorded (put it into an object store and return its name): %w",
+				name, len(v), task.MaxResult, task.ErrTooLarge))
 		}
-		value = v
+		value, err = v, task.Scan(v)
 	default:
-		var err error
-		if value, err = task.Marshal(out); err != nil {
-			return nil, fmt.Errorf("registry: result of task %s: encode %T: %w", name, out, err)
-		}
+		value, err = task.MarshalWithin(out, task.MaxResult)
 	}
-	if len(value) > task.MaxResult {
-		return nil, fmt.Errorf("registry: result of task %s: %d bytes, at most %d are recorded (put it into an object store and return its name): %w",
-			name, len(value), task.MaxResult, task.ErrTooLarge)
+	switch {
+	case err == nil:
+		return value, nil
+	case errors.Is(err, task.ErrTooLarge):
+		return nil, task.Permanent(fmt.Errorf("registry: result of task %s: encode %T: %w", name, out, err))
 	}
-	return value, nil
+	return nil, task.Permanent(fmt.Errorf("registry: result of task %s: encode %T: %w: %w", name, out, task.ErrBadResult, err))
 }

@@ -36,8 +36,8 @@ func (c *call) finish(value []byte, err error) error {
 // and returns the encoded result; the package's text says what it does in which order.
 // It seals the registry. Errors of the function come back as they are: verdicts and
 // continuations too. Others are [task.ErrNoSuchTask], [task.ErrNoSuchUser],
-// [task.ErrNoSuchObject], [task.ErrUnauthorized], [task.ErrBadInput] and
-// [task.ErrTooLarge], which are failures, and [ErrUnavailable], which is none. Panics are
+// [task.ErrNoSuchObject], [task.ErrUnauthorized], [task.ErrBadInput], [task.ErrBadResult]
+// and [task.ErrTooLarge], which are failures, and [ErrUnavailable], which is none. Panics are
 // not caught. For workers.
 func (r *Registry) Run(ctx context.Context, name string, obj task.Object, input []byte) (value []byte, err error) {
 	r.Seal()

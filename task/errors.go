@@ -21,6 +21,7 @@ var (
 	ErrTooLarge     = sentinel("too_large", "too large")
 	ErrCancelled    = sentinel("cancelled", "the job was cancelled")
 	ErrBadInput     = sentinel("bad_input", "the input does not fit the task")
+	ErrBadResult    = sentinel("bad_result", "the result cannot be recorded")
 )
 
 // CodeError is the code of a failure whose error named none.
