@@ -82,20 +82,32 @@ func (b *bounded) free() {
 }
 
 // Unmarshal decodes one value and nothing after it. It scans the bytes first, see
-// [Scan], and then decodes strictly: a field that v does not know is an error, so that
-// a value meant for another version is not taken for what it is not, and a number that
-// does not fit its type is one too, never cut. As msgpack/v5 has it, nil is the zero value
-// of any type, a text may fill bytes and bytes a text, and a shorter array leaves the rest.
+// [Scan], and holds them against the type of v: a field that it does not know is an error, so
+// that a value meant for another version is not taken for what it is not, and so is a
+// number that it does not hold exactly, or more memory than 32 MiB beyond eight times the
+// bytes. Errors are a [*WireError] with the path to what is wrong.
+//
+// As msgpack/v5 has it, nil is the zero value of any type, a field that is not there is zero,
+// an empty list is the zero structure, a text may fill bytes, bytes in UTF-8 a text, and a
+// shorter list leaves the rest of an array.
 func Unmarshal(b []byte, v any) error {
 	if err := Scan(b); err != nil {
+		return err
+	}
+	unknown, err := fit(b, v)
+	if err != nil {
 		return err
 	}
 	dec := msgpack.GetDecoder()
 	defer msgpack.PutDecoder(dec)
 	dec.Reset(bytes.NewReader(b))
 	dec.DisallowUnknownFields(true)
-	if err := dec.Decode(v); err != nil {
+	switch err := dec.Decode(v); {
+	case err == nil:
+		return nil
+	case unknown > 0:
+		return within(refuse("unknown", "%T has no such field", v), pathTo(b, unknown))
+	default:
 		return fmt.Errorf("decode: %w", err)
 	}
-	return checkNumbers(b, v)
 }

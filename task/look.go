@@ -12,16 +12,63 @@ func look(v any, most int) error {
 	if v == nil {
 		return nil
 	}
-	s := outward.shapeOf(reflect.TypeOf(v))
-	if s.levels != unbounded && s.levels <= MaxDepth {
-		return nil
-	}
 	l := looker{most, most}
-	return l.value(reflect.ValueOf(v), s, 0, 0)
+	return l.loose(v, 0)
 }
 
 // looker counts the values that may still come; each takes a byte.
 type looker struct{ most, left int }
+
+// loose looks at what has no type of ours, which most often are the types of JSON.
+func (l *looker) loose(v any, depth int) error {
+	switch v := v.(type) {
+	case nil, bool, string, []byte, int, int64, uint64, float64:
+		return l.pay()
+	case []any:
+		return l.items(v, depth)
+	case map[string]any:
+		return l.fields(v, depth)
+	}
+	return l.value(reflect.ValueOf(v), outward.shapeOf(reflect.TypeOf(v)), depth, 0)
+}
+
+func (l *looker) items(all []any, depth int) error {
+	if err := l.open(depth); err != nil {
+		return err
+	}
+	for i, v := range all {
+		if err := l.loose(v, depth+1); err != nil {
+			return within(err, inItem(i))
+		}
+	}
+	return nil
+}
+
+func (l *looker) fields(all map[string]any, depth int) error {
+	if err := l.open(depth); err != nil {
+		return err
+	}
+	for k, v := range all {
+		if err := l.loose(v, depth+1); err != nil {
+			return within(err, inField(k))
+		}
+	}
+	return nil
+}
+
+func (l *looker) open(depth int) error {
+	if depth == MaxDepth {
+		return refuse("depth", "values are nested deeper than %d (does the value contain itself?)", MaxDepth)
+	}
+	return l.pay()
+}
+
+func (l *looker) pay() error {
+	if l.left--; l.left < 0 {
+		return tooLarge(fmt.Sprintf("it has more values than the %d bytes that are allowed (put it into an object store and pass its name)", l.most))
+	}
+	return nil
+}
 
 // value looks at v, around which there are depth lists and maps, and hops pointers and
 // interfaces since the innermost of them: those write no bytes.
@@ -46,11 +93,11 @@ func (l *looker) value(v reflect.Value, s *shape, depth, hops int) error {
 		}
 		return l.value(v.Elem(), outward.shapeOf(v.Elem().Type()), depth, hops+1)
 	}
-	if l.left--; l.left < 0 {
-		return tooLarge(fmt.Sprintf("it has more values than the %d bytes that are allowed (put it into an object store and pass its name)", l.most))
+	if s.kind < shapeList {
+		return l.pay()
 	}
-	if depth == MaxDepth && s.kind >= shapeList {
-		return refuse("depth", "values are nested deeper than %d (does the value contain itself?)", MaxDepth)
+	if err := l.open(depth); err != nil {
+		return err
 	}
 	switch s.kind {
 	case shapeList, shapeArray:
@@ -60,6 +107,10 @@ func (l *looker) value(v reflect.Value, s *shape, depth, hops int) error {
 			}
 		}
 	case shapeTable:
+		if s.typ == reflect.TypeFor[map[string]any]() && v.CanInterface() {
+			l.left++ // it is opened already
+			return l.fields(v.Interface().(map[string]any), depth)
+		}
 		for i := v.MapRange(); i.Next(); {
 			if err := l.value(i.Key(), s.key, depth+1, 0); err != nil {
 				return err

@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"math"
+	"math/big"
 	"reflect"
 	"testing"
 	"time"
@@ -46,6 +47,14 @@ func TestNumbersThatDoNotFitAreRefused(t *testing.T) {
 		{"an element of an array", [2]int{1, 1000}, new([2]int8)},
 		{"a pointer", map[string]any{"Maybe": 1 << 16}, new(nested)},
 		{"a key", map[int]string{300: "x"}, new(map[int8]string)},
+		{"the largest uint64 into float64", uint64(math.MaxUint64), new(float64)},
+		{"1<<63 into float64", uint64(1 << 63), new(float64)},
+		{"1<<53+1 into float64", 1<<53 + 1, new(float64)},
+		{"-1<<53-1 into float64", -1<<53 - 1, new(float64)},
+		{"the largest int64 into float64", math.MaxInt64, new(float64)},
+		{"the largest uint64 into float32", uint64(math.MaxUint64), new(float32)},
+		{"1<<24+1 into float32", 1<<24 + 1, new(float32)},
+		{"a float in a list", []any{map[string]any{"Share": 1<<53 + 1}}, new([]nested)},
 	} {
 		b, err := task.Marshal(c.sent)
 		if err != nil {
@@ -88,6 +97,16 @@ func TestNumbersThatFitAreTaken(t *testing.T) {
 		{struct{ A any }{nil}, new(pair)},
 		{[]any{1000, 1.5, "x"}, new([]any)},
 		{1 << 60, new(float64)},
+		{1 << 53, new(float64)},
+		{-1 << 63, new(float64)},
+		{1<<62 + 1<<10, new(float64)},
+		{0, new(float32)},
+		{1 << 24, new(float32)},
+		{math.NaN(), new(float64)},
+		{math.Inf(-1), new(float64)},
+		{math.Copysign(0, -1), new(float64)},
+		{float32(1.5), new(float64)},
+		{float32(1.5), new(float32)},
 	} {
 		b, err := task.Marshal(c.sent)
 		if err != nil {
@@ -118,7 +137,13 @@ func TestNumbersAreNeverCut(t *testing.T) {
 		}
 		var narrow []int16
 		var unsigned []uint32
+		var float []float64
 		errNarrow, errUnsigned := task.Unmarshal(b, &narrow), task.Unmarshal(b, &unsigned)
+		exact, _ := new(big.Float).SetInt64(sent).Float64()
+		same, _ := new(big.Float).SetFloat64(exact).Int(nil)
+		if err := task.Unmarshal(b, &float); (err == nil) != (same.IsInt64() && same.Int64() == sent) || err == nil && float[0] != exact {
+			t.Errorf("%d into float64: %v, %v", sent, float, err)
+		}
 		if fits := sent == int64(int16(sent)); fits != (errNarrow == nil) || fits && int64(narrow[0]) != sent {
 			t.Errorf("%d into int16: %v, %v", sent, narrow, errNarrow)
 		}
