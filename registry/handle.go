@@ -76,8 +76,12 @@ func (r *Registry) HandleRaw(name string, fn func(ctx context.Context, obj task.
 		name: name, place: at, permissions: permissions(opts),
 		zero: func() ([]byte, error) { return nil, nil },
 		prepare: func(c *call, input []byte) (func(context.Context) error, error) {
+			in, err := decodeInput[task.Raw](name, input)
+			if err != nil {
+				return nil, err
+			}
 			return func(ctx context.Context) error {
-				out, err := fn(ctx, c.object, input)
+				out, err := fn(ctx, c.object, in)
 				if err != nil {
 					return err
 				}
@@ -104,6 +108,12 @@ func decodeInput[In any](name string, input []byte) (In, error) {
 	switch p := any(&in).(type) {
 	case *task.Raw:
 		*p = input
+		if len(input) == 0 {
+			return in, nil
+		}
+		if err := task.Scan(input); err != nil {
+			return in, fmt.Errorf("registry: input of task %s: %w: %w", name, task.ErrBadInput, err)
+		}
 		return in, nil
 	case *task.None:
 		if len(input) == 0 {

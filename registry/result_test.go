@@ -41,6 +41,7 @@ func TestAResultThatNobodyCouldReadFailsTheJob(t *testing.T) {
 		"too deep":            nested(task.MaxDepth + 1),
 		"fractions as keys":   map[float64]int{1.5: 1},
 		"lists as keys":       map[[2]int]int{{1, 2}: 1},
+		"a text not in UTF-8": map[string]any{"a": "\xff\xfe"},
 		"a channel":           []any{make(chan int)},
 		"raw, and no msgpack": task.Raw{0xc1},
 		"raw, and too deep":   task.Raw(append(make([]byte, 0, 64), []byte("\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0")...)),

@@ -49,6 +49,16 @@ func TestInputThatDoesNotFitFailsWithBadInputAndTheTask(t *testing.T) {
 		return 0, nil
 	})
 	registry.Handle(reg, touch, nothing)
+	registry.Handle(reg, rename, func(context.Context, *folder, string) (string, error) {
+		ran = true
+		return "", nil
+	})
+	registry.Objects(reg, "/{path...}", openFolder)
+	registry.Users(reg, everybody(rights{}))
+	reg.HandleRaw("raw.take", func(context.Context, task.Object, []byte) ([]byte, error) {
+		ran = true
+		return nil, nil
+	})
 	for _, c := range []struct {
 		story, task string
 		input       []byte
@@ -59,8 +69,11 @@ func TestInputThatDoesNotFitFailsWithBadInputAndTheTask(t *testing.T) {
 		{"half a map", "math.add", []byte{0x82, 0xa1}},
 		{"five deadly bytes", "math.add", []byte{0xdd, 0xff, 0xff, 0xff, 0xff}},
 		{"something for a task without input", "doc.touch", encode(t, 1)},
+		{"a text that is not UTF-8", "doc.rename", []byte{0xa2, 0xff, 0xfe}},
+		{"a text that is not UTF-8, untyped", "raw.take", []byte{0x91, 0xa2, 0xff, 0xfe}},
+		{"a key twice, untyped", "raw.take", []byte{0x82, 0x01, 0x01, 0x01, 0x02}},
 	} {
-		_, err := reg.Run(t.Context(), c.task, "", c.input)
+		_, err := reg.Run(t.Context(), c.task, "/a", c.input)
 		if !errors.Is(err, task.ErrBadInput) {
 			t.Errorf("%s: error %v, want bad input", c.story, err)
 			continue

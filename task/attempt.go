@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -81,7 +82,7 @@ func Progress(ctx context.Context, share float64, text string) {
 	if a == nil || a.Host == nil || math.IsNaN(share) {
 		return
 	}
-	a.Host.Progress(min(max(share, 0), 1), text)
+	a.Host.Progress(min(max(share, 0), 1), strings.ToValidUTF8(text, "\uFFFD"))
 }
 
 // Note leaves a small value for whoever looks at the job, as msgpack. All notes of a

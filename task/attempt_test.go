@@ -15,13 +15,17 @@ import (
 type host struct {
 	task.Host
 	shares []float64
+	text   string
 	notes  map[string][]byte
 }
 
 func newHost() *host { return &host{notes: map[string][]byte{}} }
 
-func (h *host) Progress(share float64, _ string) { h.shares = append(h.shares, share) }
-func (h *host) Note(key string, value []byte)    { h.notes[key] = value }
+func (h *host) Progress(share float64, text string) {
+	h.shares, h.text = append(h.shares, share), text
+}
+
+func (h *host) Note(key string, value []byte) { h.notes[key] = value }
 
 func TestAHandlerKnowsItsJob(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // mapKey is a key of a map that is being looked through: a text by its place, a number by
@@ -22,11 +23,11 @@ type open struct {
 	first, start int
 }
 
-// checkKeys refuses a map, at any depth, in which a key comes twice: two readers of it
-// would each take another value. b is one value that scanValue has accepted. It needs
+// checkTexts refuses a text that is not UTF-8, and a map in which a key comes twice, at any
+// depth: two readers of it would each take another value. b is one value that scanValue has accepted. It needs
 // memory for the keys of the maps that are open at a time, less than b is long times ten.
 // It returns where it stopped.
-func checkKeys(b []byte) (int, error) {
+func checkTexts(b []byte) (int, error) {
 	var levels [MaxDepth + 1]open
 	var few [32]mapKey
 	keys := few[:0]
@@ -55,7 +56,12 @@ func checkKeys(b []byte) (int, error) {
 		start := at
 		at += h.header
 		switch h.kind {
-		case kindString, kindBytes, kindExt:
+		case kindString:
+			at += int(h.size)
+			if !utf8.Valid(b[at-int(h.size) : at]) {
+				return start, refuse("format", "the text at byte %d is not UTF-8 (send bytes as bytes)", start)
+			}
+		case kindBytes, kindExt:
 			at += int(h.size)
 		case kindArray, kindMap:
 			values := h.size

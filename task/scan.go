@@ -139,13 +139,13 @@ func readUint(b []byte) uint64 {
 
 // Scan checks that b is exactly one msgpack value that is safe to decode: nested at
 // most [MaxDepth] deep, every declared length there, map keys that can be keys and come
-// once, no extension but msgpack's own timestamp, nothing after it. It uses no recursion,
-// and memory for the keys of large maps alone, however the bytes are made: msgpack/v5 by
+// once, texts in UTF-8, no extension but msgpack's own timestamp, nothing after it. It uses
+// no recursion, and memory for the keys of large maps alone, however the bytes are made: msgpack/v5 by
 // itself asks for 64 GiB when shown five bytes, and overflows the stack on nested arrays.
 func Scan(b []byte) error {
 	at, err := scanFrame(b)
 	if err == nil {
-		at, err = checkKeys(b)
+		at, err = checkTexts(b)
 	}
 	if w, ok := err.(*WireError); ok && len(b) > 0 {
 		w.Path = pathTo(b, at)
@@ -153,8 +153,8 @@ func Scan(b []byte) error {
 	return err
 }
 
-// scanFrame is Scan for bytes whose reader looks for keys that come twice itself. It returns
-// where it stopped.
+// scanFrame is Scan for bytes whose reader looks at texts, and for keys that come twice,
+// itself. It returns where it stopped.
 func scanFrame(b []byte) (at int, err error) {
 	if len(b) == 0 {
 		return 0, refuse("empty", "there are no bytes")

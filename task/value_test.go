@@ -18,8 +18,8 @@ type (
 	nextLoop   struct{ Next *nextLoop }
 	anyLoop    struct{ Any any }
 	embedLoop  struct{ *embedLoop }
-	embedOther struct{ embedBack }
-	embedBack  struct{ *embedOther }
+	embedOther struct{ EmbedBack }
+	EmbedBack  struct{ *embedOther }
 	hiddenLoop struct{ P pointLoop }
 	twin       struct{ Left, Right any }
 )
@@ -106,6 +106,9 @@ func TestNothingIsEncodedThatNobodyReads(t *testing.T) {
 		{"keys that are no numbers", "key", "", map[float64]int{math.NaN(): 1}},
 		{"keys that are lists", "key", ".a", map[string]any{"a": map[[2]int]int{{1, 2}: 1}}},
 		{"a key twice", "duplicate", "[1]", []any{0, map[any]int{1: 1, int64(1): 2}}},
+		{"a text that is not UTF-8", "format", ".Parts[1]", order{Parts: []any{"ä", "\xff\xfe"}}},
+		{"a surrogate", "format", "[0]", []string{"\xed\xa0\x80"}},
+		{"a key that is not UTF-8", "format", ".a", map[string]any{"a": map[string]int{"\xc3": 1}}},
 		{"a channel", "type", ".Parts[2].c", order{Parts: []any{1, 2, map[string]any{"c": make(chan int)}}}},
 		{"a function", "type", ".Parts[0]", order{Parts: []any{func() {}}}},
 		{"a complex number", "type", "[7]", map[int]complex64{7: 1}},
@@ -132,5 +135,27 @@ func TestALargeValueIsRefusedBeforeItIsEncoded(t *testing.T) { //nolint:parallel
 		if n := after.TotalAlloc - before.TotalAlloc; n > 4*task.MaxResult {
 			t.Errorf("%s: it took %d bytes to refuse it", name, n)
 		}
+	}
+}
+
+func TestBytesAreFreeAndTextsAreUTF8(t *testing.T) {
+	t.Parallel()
+	for _, v := range []any{[]byte{0xff, 0xfe}, [2]byte{0xff, 0xfe}, map[string][]byte{"a": {0xc3}}, "\u2028\u0000 \U0010ffff"} {
+		if _, err := task.Marshal(v); err != nil {
+			t.Errorf("%q: %v", v, err)
+		}
+	}
+	_, err := task.Define[[]string, int]("x").On("", []string{"a", "\xff"}).Spec().Seal(task.Sealing{Now: monday})
+	if codeOf(err) != "format" || !strings.Contains(err.Error(), "input of x") || !strings.Contains(err.Error(), "[1]") {
+		t.Errorf("an input: %v", err)
+	}
+	h := newHost()
+	ctx := task.WithAttempt(t.Context(), &task.Attempt{Host: h})
+	task.Progress(ctx, 0.5, "half \xff")
+	if err := task.Note(ctx, "note", "\xff"); codeOf(err) != "format" {
+		t.Errorf("a note: %v", err)
+	}
+	if _, err := (&task.Notes{Text: h.text, Values: h.notes}).Encode(); err != nil || h.text != "half \uFFFD" {
+		t.Errorf("a progress: %q, %v", h.text, err)
 	}
 }
