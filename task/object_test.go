@@ -10,7 +10,7 @@ import (
 func badObjects() []string {
 	return []string{
 		"plone/folder", "//a", "//", "/a//b", "/a/../b", "/a/./b", "/..", "/.", "/a/..", "/a/%2e%2e/b", "/a/..%2f", `\\a`, `/a\b`, "/a/b/",
-		"/a\x00b", "/a\nb", "/a\rb", "/a\u2215b", "/a\u2044b", "/a\u202Eb", "/a\u200Bb", "/a\uFEFFb", "/a\u0085b", "/a\x7fb", "/\xff\xfe",
+		"/a\x00b", "/a\nb", "/a\rb", "/a\u2215b", "/a\u2044b", "/a\u202Eb", "/a\u200Bb", "/a\uFEFFb", "/a\u0085b", "/a\u2028b", "/a\u2029b", "/a\u2066b", "/a\x7fb", "/\xff\xfe",
 		"/" + strings.Repeat("a", 512),
 	}
 }

@@ -67,13 +67,17 @@ func CheckOwner(token string) error {
 
 func isOwner(c byte) bool { return c >= 'a' && c <= 'z' || c >= '2' && c <= '7' }
 
+// Check says whether a job can be queued for u: realm and ID are UTF-8 without characters
+// that are not seen, of at most [MaxUser] bytes each, and who has a realm has an ID.
+func (u User) Check() error { return u.check() }
+
 func (u User) check() error {
 	for _, f := range [...]struct{ field, value string }{{"user realm", u.Realm}, {"user id", u.ID}} {
 		if len(f.value) > MaxUser {
 			return fmt.Errorf("%s %s: %d bytes are too many (at most %d)", f.field, Quote(f.value), len(f.value), MaxUser)
 		}
 		if !utf8.ValidString(f.value) || strings.ContainsFunc(f.value, invisible) {
-			return fmt.Errorf("%s %s: it must be UTF-8 without control and format characters", f.field, Quote(f.value))
+			return fmt.Errorf("%s %s: it must be UTF-8 without control, format and line separator characters", f.field, Quote(f.value))
 		}
 	}
 	if u.ID == "" && u.Realm != "" {
@@ -82,8 +86,9 @@ func (u User) check() error {
 	return nil
 }
 
-// invisible says whether r could make one name look like another, or forge a log line.
-func invisible(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
+// invisible says whether r could make one name look like another, turn the text around it, or
+// begin a line of a log: controls, format characters, and the separators U+2028 and U+2029.
+func invisible(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
 type userKey struct{}
 

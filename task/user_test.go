@@ -60,6 +60,27 @@ func TestUsersShowThemselves(t *testing.T) {
 	}
 }
 
+// Rows 26 and 78 of the bad inputs: a user is one line, and looks like no other.
+func TestUsersHaveNoCharactersThatAreNotSeen(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"\x00", "\n", "\r", "\x1b[31m", "\x7f", "\u0085", "\u200B", "\u200F", "\u2028", "\u2029", "\u202E", "\u2066", "\uFEFF", "\xff"} {
+		for field, u := range map[string]task.User{"user id": {ID: "ali" + bad + "ce"}, "user realm": {Realm: "/a" + bad, ID: "alice"}} {
+			err := u.Check()
+			if err == nil || !strings.HasPrefix(err.Error(), field) || strings.Contains(err.Error(), bad) {
+				t.Errorf("%q: %v", u, err)
+			}
+			if _, err := add.On("", addArgs{}).Spec().Seal(task.Sealing{User: u, Now: monday}); err == nil {
+				t.Errorf("%q queues", u)
+			}
+		}
+	}
+	for _, good := range []task.User{{}, alice, {ID: "Zoë"}, {Realm: "/plone/acl_users", ID: "a b@c: 李"}} {
+		if err := good.Check(); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+}
+
 func TestTheUserTravelsInTheContext(t *testing.T) {
 	t.Parallel()
 	if u := task.UserFrom(t.Context()); !u.Anonymous() {
