@@ -10,6 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/natsasync/natsasync/task"
@@ -39,9 +41,9 @@ func readInput(flag string, stdin io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	b, err := task.Marshal(value)
+	b, err := task.MarshalWithin(value, task.MaxEnvelope)
 	if err != nil {
-		return nil, fmt.Errorf("encoding the input: %w", err)
+		return nil, misuse("encoding the input: %w", err)
 	}
 	return b, nil
 }
@@ -85,6 +87,9 @@ func (in *input) whole() (any, error) {
 			at = int(wrong.Offset) - 1
 		}
 		return nil, in.wrong(at, "%w", err)
+	}
+	if at := loneSurrogate(in.text); at >= 0 {
+		return nil, in.wrong(at, "%s is half a character (a pair of them is one)", in.text[at:at+6])
 	}
 	return in.value(0)
 }
@@ -181,4 +186,36 @@ func invalidUTF8(text []byte) int {
 		i += size
 	}
 	return -1
+}
+
+// loneSurrogate finds an escape like \ud800 without its other half, which encoding/json would change to U+FFFD. text
+// is JSON.
+func loneSurrogate(text []byte) int {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		first := escaped(text[i:])
+		switch {
+		case !utf16.IsSurrogate(first):
+			i++
+		case utf16.DecodeRune(first, escaped(text[i+6:])) == unicode.ReplacementChar:
+			return i
+		default:
+			i += 11
+		}
+	}
+	return -1
+}
+
+// escaped is the character of an escape like \u00e4 at the start of text, -1 if there is none.
+func escaped(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }

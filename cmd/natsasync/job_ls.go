@@ -154,7 +154,11 @@ func parseUser(text string) (task.User, error) {
 	if i < 1 || i == len(text)-1 {
 		return task.User{}, misuse("--as %s: it is REALM:ID, like \"/plone/acl_users:alice\"", task.Quote(text))
 	}
-	return task.User{Realm: text[:i], ID: text[i+1:]}, nil
+	user := task.User{Realm: text[:i], ID: text[i+1:]}
+	if err := user.Check(); err != nil {
+		return task.User{}, misuse("--as %s: %w", task.Quote(text), err)
+	}
+	return user, nil
 }
 
 // parseFilterUser is nil for any user. Of a user without realm, as a program may queue for, it is the ID alone.

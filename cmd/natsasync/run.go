@@ -10,8 +10,11 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/natsasync/natsasync/task"
 )
 
 // Exit codes.
@@ -36,6 +39,10 @@ func run(args []string) int {
 	if err != nil {
 		t.complain(fmt.Errorf("grammar: %w", err))
 		return exitError
+	}
+	if i := slices.IndexFunc(args, func(arg string) bool { return !utf8.ValidString(arg) }); i >= 0 {
+		t.complain(fmt.Errorf("argument %s: it is no UTF-8", task.Quote(args[i]))) // kong would change it
+		return exitUsage
 	}
 	parsed, err := parser.Parse(joinHyphens(args))
 	if err != nil {
