@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/rs/zerolog"
@@ -23,6 +24,9 @@ const (
 	DefaultParked          = 1000
 	DefaultUnknownGrace    = 15 * time.Minute
 )
+
+// maxLease is how long the jobs of a worker that has died may stay with it.
+const maxLease = 24 * time.Hour
 
 // Config says which jobs a worker takes. Only Trust must be set.
 type Config struct {
@@ -41,7 +45,7 @@ type Config struct {
 	Signer *task.Signer
 	// Lease is how long a worker may be out of reach before its jobs go to another. It
 	// belongs to the namespace: 0 takes what is there, 30 s when it is made, and
-	// another value than theirs is an error that names both.
+	// another value than theirs is an error that names both. At most 24 hours.
 	Lease time.Duration
 	// ShutdownTimeout is how long running jobs may go on after Run's context has
 	// ended. Then their contexts end, and what was not finished goes back to its place;
@@ -98,6 +102,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Parked < 1 {
 		return c, fmt.Errorf("consumer: parked %d: it must be at least 1, or 0 for %d", c.Parked, DefaultParked)
 	}
+	if c.Lease > maxLease {
+		return c, fmt.Errorf("consumer: lease %v: it must be at most %v (0 takes the one of the namespace)", c.Lease, maxLease)
+	}
 	for _, d := range [...]struct {
 		field string
 		value *time.Duration
@@ -113,8 +120,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Name == "" {
 		c.Name = defaultName()
 	}
-	if len(c.Name) > 2*task.MaxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return c, fmt.Errorf("consumer: name %s: it must be UTF-8 without spaces and of at most %d bytes", task.Quote(c.Name), 2*task.MaxName)
+	if len(c.Name) > 2*task.MaxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, unfit) {
+		return c, fmt.Errorf("consumer: name %s: it must be UTF-8 without spaces and control characters, of at most %d bytes", task.Quote(c.Name), 2*task.MaxName)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(zerolog.NewSlogHandler(zerolog.New(os.Stderr).Level(zerolog.InfoLevel).With().Timestamp().Logger()))
@@ -123,13 +130,16 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
+// unfit says whether r cannot be in a worker's name, which stands in records and log lines.
+func unfit(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
+
 func defaultName() string {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "worker"
 	}
 	host = strings.Map(func(r rune) rune {
-		if r <= ' ' || r == 0x7f {
+		if unfit(r) || r == utf8.RuneError {
 			return '-'
 		}
 		return r

@@ -32,7 +32,13 @@ func TestConfigErrorsNameTheFieldAndTheFix(t *testing.T) {
 		{"shutdown timeout", func(c *consumer.Config) { c.ShutdownTimeout = -1 }, []string{"shutdown timeout -1ns"}},
 		{"unknown grace", func(c *consumer.Config) { c.UnknownGrace = -1 }, []string{"unknown grace -1ns"}},
 		{"name", func(c *consumer.Config) { c.Name = "a b" }, []string{`name "a b"`}},
-		{"name in bytes", func(c *consumer.Config) { c.Name = "w\xff" }, []string{`name "w\xff"`, "UTF-8"}},
+		{"name that is no UTF-8", func(c *consumer.Config) { c.Name = "a\xff\xfe" }, []string{`name "a\xff\xfe"`, "UTF-8"}},
+		{"name with a control", func(c *consumer.Config) { c.Name = "a\x1b[31m" }, []string{`name "a\x1b[31m"`}},
+		{"name with a format character", func(c *consumer.Config) { c.Name = "a\u202eb" }, []string{`name "a\u202eb"`}},
+		{"name with a line separator", func(c *consumer.Config) { c.Name = "a\u2028b" }, []string{`name "a\u2028b"`}},
+		{"long lease", func(c *consumer.Config) { c.Lease = 24*time.Hour + 1 }, []string{"lease 24h0m0.000000001s", "at most 24h0m0s"}},
+		{"longest lease", func(c *consumer.Config) { c.Lease = 1<<63 - 1 }, []string{"lease", "at most 24h0m0s"}},
+		{"negative lease", func(c *consumer.Config) { c.Lease = -1 }, []string{"lease", "-1ns"}},
 		{"lease", func(c *consumer.Config) { c.Lease = 7 * time.Second }, []string{"7s", embeddedtest.Lease.String()}},
 		{"short lease", func(c *consumer.Config) { c.Lease = time.Millisecond }, []string{"lease", "1ms"}},
 		{"namespace", func(c *consumer.Config) { c.Namespace = "A" }, []string{`namespace "A"`}},
@@ -55,6 +61,13 @@ func TestConfigErrorsNameTheFieldAndTheFix(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, name := range []string{"wörker/1:a", "w-1.example.org", "李"} {
+		cfg := good
+		cfg.Name = name
+		if w, err := consumer.New(t.Context(), env.JS, echoing(), cfg); err != nil || w.Name() != name {
+			t.Errorf("name %q: %v", name, err)
+		}
 	}
 	if _, err := consumer.New(t.Context(), env.JS, registry.New(), good); err == nil || !strings.Contains(err.Error(), "knows no task") {
 		t.Errorf("an empty registry: error is %v", err)

@@ -181,7 +181,7 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 func (f *frame) version() int {
 	v := f.uint("v")
 	if f.err == nil && v != Version {
-		f.err = &WireError{"version", fmt.Sprintf("version %d is unknown; this is version %d", v, Version), v > Version}
+		f.err = &WireError{Code: "version", Message: fmt.Sprintf("version %d is unknown; this is version %d", v, Version), later: v > Version}
 	}
 	return int(v)
 }
@@ -189,7 +189,7 @@ func (f *frame) version() int {
 func (f *frame) input(field string) []byte {
 	f.arrayOf(field, 2)
 	if k := f.uint(field); f.err == nil && k != inputInline {
-		f.err = &WireError{"version", fmt.Sprintf("field %q: inputs of kind %d are unknown", field, k), true}
+		f.err = &WireError{Code: "version", Message: fmt.Sprintf("field %q: inputs of kind %d are unknown", field, k), later: true}
 	}
 	in := f.bytes(field)
 	if f.err == nil && len(in) == 0 {

@@ -110,7 +110,7 @@ func inside(what string, n int, err error) error {
 	if !ok {
 		return fmt.Errorf("%s %d: %w", what, n, err)
 	}
-	return &WireError{w.Code, fmt.Sprintf("%s %d: %s", what, n, w.Message), w.later}
+	return &WireError{Code: w.Code, Path: w.Path, Message: fmt.Sprintf("%s %d: %s", what, n, w.Message), later: w.later}
 }
 
 // ownMembers says whether the members that a record lists are those of its own job, or of
