@@ -26,16 +26,20 @@ type line struct {
 	Both  [2]int
 }
 
-type basket struct {
+type shelf struct {
 	base
 	Lines []line
 	Index map[string]*line `msgpack:",omitempty"`
 	More  map[int]line
 	Why   error
-	Say   fmt.Stringer
-	None  chan int
 	Old   string `msgpack:"new,alias:old"`
 	Skip  string `msgpack:"-"`
+}
+
+type basket struct {
+	shelf
+	Say  fmt.Stringer
+	None chan int
 }
 
 // Rows 45 to 48 of the bad inputs: whoever sent it learns where it is wrong, and what it was.
@@ -120,7 +124,7 @@ func TestEveryFieldIsKnownByTheNamesOfItsTag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got basket
+	var got shelf
 	if err := task.Unmarshal(b, &got); err != nil || got.ID != "1" || got.Note != "n" || got.Old != "o" || got.Why == nil || got.Index["a"].Name != "x" {
 		t.Errorf("%+v, %v", got, err)
 	}

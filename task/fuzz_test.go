@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -99,6 +100,18 @@ func FuzzUnmarshal(f *testing.F) {
 		_ = task.Unmarshal(b, new(addArgs))
 		_ = task.Unmarshal(b, new(map[string]task.Outcome))
 		_ = task.Unmarshal(b, new([]task.Failure))
+		for _, into := range []any{new(shelf), new([]line), new(map[int8]float32), new([][2]line), new(nextLoop)} {
+			if task.Unmarshal(b, into) != nil {
+				continue
+			}
+			again, err := task.Marshal(into)
+			if err != nil {
+				t.Fatalf("%T %x does not encode again: %v", into, b, err)
+			}
+			if err := task.Unmarshal(again, reflect.New(reflect.TypeOf(into).Elem()).Interface()); err != nil {
+				t.Fatalf("%T %x became %x, which does not decode again: %v", into, b, again, err)
+			}
+		}
 		_, _ = task.DecodeNotes(b)
 		_, _ = task.DecodeEvent(b)
 	})
