@@ -87,7 +87,7 @@ func (b *bounded) free() {
 // number that it does not hold exactly, or more memory than 32 MiB beyond eight times the
 // bytes. Errors are a [*WireError] with the path to what is wrong.
 //
-// As msgpack/v5 has it, nil is the zero value of any type, a field that is not there is zero,
+// As msgpack/v5 has it, nil is the zero value of any type but a time, a field that is not there is zero,
 // an empty list is the zero structure, a text may fill bytes, bytes in UTF-8 a text, and a
 // shorter list leaves the rest of an array.
 func Unmarshal(b []byte, v any) error {

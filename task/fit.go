@@ -3,6 +3,7 @@ package task
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -48,13 +49,12 @@ func (f *fitting) value(at int, s *shape) (end int, err error) {
 		return at, err
 	}
 	end = at + h.header
-	if h.kind == kindNil && s.kind != shapeEndless && s.kind != shapeNone {
+	if h.kind == kindNil && s.kind > shapeEndless {
 		return end, nil // the zero value of anything
 	}
 	switch s.kind {
 	case shapeOwn:
-		end = endOf(f.b, at)
-		return end, f.pay(end - at)
+		return f.own(at, h, s)
 	case shapePointer:
 		if err := f.pay(int(s.elem.typ.Size())); err != nil {
 			return end, err
@@ -94,6 +94,27 @@ func (f *fitting) pay(bytes int) error {
 		return refuse("too_large", "it takes more than %d MiB of memory (%d bytes hold too many values of a large type)", maxCost>>20, len(f.b))
 	}
 	return nil
+}
+
+// own leaves a value to the methods of its type, but for what panics before it gets there: nil
+// for what cannot be nil. A time in a value is a timestamp; the library knows more forms of one
+// that is the whole value.
+func (f *fitting) own(at int, h head, s *shape) (end int, err error) {
+	end = endOf(f.b, at)
+	bare := s.typ == timeType || !nilable(s.typ) && slices.ContainsFunc(inward.own, s.typ.Implements)
+	isTime := s.typ == timeType || s.typ == reflect.PointerTo(timeType) && at > 0 && h.kind != kindNil
+	if h.kind == kindNil && bare || isTime && h.kind != kindExt {
+		return end, f.misfit(at, h, s)
+	}
+	return end, f.pay(end - at)
+}
+
+func nilable(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
+		return true
+	}
+	return false
 }
 
 func (f *fitting) text(at int, h head, s *shape) (end int, err error) {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/natsasync/natsasync/task"
 )
@@ -89,6 +91,47 @@ func TestWhatDoesNotFitIsToldWithItsPlaceAndValue(t *testing.T) {
 		if !ok || wire.Code != c.code || wire.Path != c.path || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v; want %s at %s, %s", c.v, err, c.code, c.path, c.says)
 		}
+	}
+}
+
+// plain decodes itself without being a pointer, as few do.
+type plain struct{}
+
+func (plain) DecodeMsgpack(d *msgpack.Decoder) error { return d.Skip() }
+
+func TestNilWhereNothingCanBeNilIsNoPanic(t *testing.T) {
+	t.Parallel()
+	type dated struct {
+		At    time.Time
+		Maybe *time.Time
+		Plain plain
+	}
+	for _, c := range []struct {
+		field string
+		v     any
+		fits  bool
+	}{
+		{"At", nil, false},
+		{"At", 5, false},
+		{"At", "2026-11-23T09:30:00Z", false},
+		{"At", monday, true},
+		{"Maybe", nil, true},
+		{"Maybe", []int{1, 2}, false},
+		{"Maybe", monday, true},
+		{"Plain", nil, false},
+		{"Plain", 1, true},
+	} {
+		b, err := task.Marshal(map[string]any{c.field: c.v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = task.Unmarshal(b, new(dated))
+		if wire, ok := errors.AsType[*task.WireError](err); c.fits != (err == nil) || !c.fits && (!ok || wire.Code != "type" || wire.Path != "."+c.field) {
+			t.Errorf("%s: %v: %v", c.field, c.v, err)
+		}
+	}
+	if err := task.Unmarshal([]byte{0xc0}, new(time.Time)); err == nil {
+		t.Error("nil is a time")
 	}
 }
 

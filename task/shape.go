@@ -88,8 +88,10 @@ func (w *way) shapeOf(t reflect.Type) *shape {
 	return s
 }
 
+var timeType = reflect.TypeFor[time.Time]()
+
 func (w *way) owns(t reflect.Type) bool {
-	if t == reflect.TypeFor[time.Time]() || t == reflect.TypeFor[error]() && w == outward {
+	if t == timeType || t == reflect.TypeFor[error]() && w == outward {
 		return true
 	}
 	for _, i := range w.own {
