@@ -261,9 +261,8 @@ func costOfMap(n, key, elem int) int {
 	return cost + header + 4*n*(inSlot+1)
 }
 
-// show names a value of the wire in an error.
+// show names a value of the wire in an error, and of a text its length alone: errors are logged, and it may be a secret.
 func show(b []byte, at int, h head) string {
-	body := b[at+h.header:]
 	switch h.kind {
 	case kindNil:
 		return "nil"
@@ -274,7 +273,7 @@ func show(b []byte, at int, h head) string {
 	case kindFloat:
 		return fmt.Sprintf("the number %v (a float of %d bits)", readFloat(b[at:], h), 8*(h.header-1))
 	case kindString:
-		return "the text " + Quote(string(body[:h.size]))
+		return fmt.Sprintf("a text of %d bytes", h.size)
 	case kindArray:
 		return fmt.Sprintf("a list of %d", h.size)
 	case kindMap:

@@ -53,7 +53,7 @@ func TestWhatDoesNotFitIsToldWithItsPlaceAndValue(t *testing.T) {
 		v                any
 		code, path, says string
 	}{
-		{lines(m{"Count": "three"}), "type", ".Lines[1].Count", `the text "three" is no uint8`},
+		{lines(m{"Count": "three"}), "type", ".Lines[1].Count", "a text of 5 bytes is no uint8"},
 		{lines(m{"Count": 300}), "range", ".Lines[1].Count", "the number 300 does not fit a uint8"},
 		{lines(m{"Count": -1}), "range", ".Lines[1].Count", "-1"},
 		{lines(m{"Count": 1.5}), "range", ".Lines[1].Count", "1.5 is no integer"},
@@ -73,14 +73,14 @@ func TestWhatDoesNotFitIsToldWithItsPlaceAndValue(t *testing.T) {
 		{m{"Index": m{"a b": m{"Count": 300}}}, "range", `.Index["a b"].Count`, "300"},
 		{m{"Index": map[int]any{7: m{}}}, "type", ".Index[7]", "the number 7 is no string"},
 		{m{"More": map[int]any{7: m{"Count": true}}}, "type", ".More[7].Count", "true is no uint8"},
-		{m{"More": m{"x": m{}}}, "type", ".More.x", `the text "x" is no int`},
+		{m{"More": m{"x": m{}}}, "type", ".More.x", "a text of 1 bytes is no int"},
 		{m{"Why": 1}, "type", ".Why", "the number 1 is no error"},
 		{m{"Say": "x"}, "type", ".Say", "is no fmt.Stringer"},
 		{m{"None": 1}, "type", ".None", "is no chan int"},
 		{m{"Skip": "x"}, "unknown", ".Skip", "no such field"},
 		{m{"ID": nil, "note": 5}, "type", ".note", "the number 5"},
 		{map[int]string{1: "x"}, "key", "", "the number 1 is no name of a field"},
-		{"basket", "type", "", `the text "basket" is no task_test.basket`},
+		{"basket", "type", "", "a text of 6 bytes is no task_test.basket"},
 	} {
 		b, err := task.Marshal(c.v)
 		if err != nil {
