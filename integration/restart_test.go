@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -17,15 +18,28 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
-// freePort is one that nobody listens on.
+// lastPort is below those that a system gives to connections that go out: one of another test's could take the port that
+// a killed server has had, and comes back to.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(20_000 + int32(os.Getpid()%100)*100) }
+
+// freePort is a port for a server.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := lastPort.Add(1)
+		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			continue
+		}
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return int(port)
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // host runs a server as a process; again runs it once more, on the same directory and
