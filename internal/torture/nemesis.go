@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,8 +65,7 @@ func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error 
 		p := h.producers[rng.IntN(len(h.producers))]
 		p.taken.Lock()
 		defer p.taken.Unlock()
-		h.during(ctx, kind, p.child.name, answerWithin+answerWithin/2, func() { p.wire.deafen(true) }, func() { p.wire.deafen(false) })
-		return nil
+		return h.deafen(ctx, p)
 	case check.FaultClock:
 		if rng.IntN(4) == 0 {
 			h.setClock(h.producers[rng.IntN(len(h.producers))])
@@ -112,6 +114,37 @@ func (h *harness) fault(ctx context.Context, kind string, rng *rand.Rand) error 
 		h.healed(kind, name)
 	}
 	return nil
+}
+
+// deafen makes a producer deaf until one of its jobs was sent without an answer, in a few tries: who does not hear how long
+// the queue is soon sends none.
+func (h *harness) deafen(ctx context.Context, p *source) error {
+	h.begin(check.FaultLostAck, p.child.name)
+	defer h.healed(check.FaultLostAck, p.child.name)
+	before, err := unanswered(history.Path(h.dir, p.child.name))
+	for range 5 {
+		if err != nil || ctx.Err() != nil {
+			break
+		}
+		p.wire.deafen(true)
+		_ = stream.Sleep(ctx, answerWithin+answerWithin/2)
+		p.wire.deafen(false)
+		var now int
+		if now, err = unanswered(history.Path(h.dir, p.child.name)); now > before {
+			return nil
+		}
+		_ = stream.Sleep(ctx, answerWithin/4)
+	}
+	return err
+}
+
+// unanswered counts the jobs of a producer that were sent without an answer.
+func unanswered(path string) (int, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	return strings.Count(string(text), `"ev":`+strconv.Quote(string(history.Unknown))), err
 }
 
 // during keeps a fault up for a while; the end of the run ends it.
