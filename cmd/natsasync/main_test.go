@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", Setup: setup, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded, "fortified": fortified, "pauselane": pauseLane,
-			"resizelane": resizeLane, "putaside": putAside, "misplace": misplace,
+			"resizelane": resizeLane, "limitoutcomes": limitOutcomes, "putaside": putAside, "misplace": misplace,
 		},
 	})
 }
@@ -198,6 +198,21 @@ func resizeLane(ts *testscript.TestScript, neg bool, args []string) {
 	cfg.MaxAckPending, err = strconv.Atoi(args[1])
 	ts.Check(err)
 	_, err = js.UpdateConsumer(context.Background(), "NATSASYNC_JOBS", cfg)
+	ts.Check(err)
+}
+
+// limitOutcomes bounds the stream of outcomes, as an operator would with another tool; -1 is no bound.
+func limitOutcomes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: limitoutcomes messages")
+	}
+	js := connected(ts)
+	found, err := js.Stream(context.Background(), "NATSASYNC_OUTCOMES")
+	ts.Check(err)
+	cfg := found.CachedInfo().Config
+	cfg.MaxMsgs, err = strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	_, err = js.UpdateStream(context.Background(), cfg)
 	ts.Check(err)
 }
 

@@ -57,7 +57,7 @@ func (s *session) broker(ctx context.Context) (*stream.Broker, error) {
 	ctx, cancel := s.brief(ctx)
 	defer cancel()
 	b, err := stream.Open(ctx, s.js, stream.Config{
-		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Keys: task.KeysOf(s.connection.trust()), AnyReader: true, Bound: s.connection.Owner != "",
+		Namespace: s.connection.Namespace, BindOnly: true, Logger: s.logger(), Keys: task.KeysOf(s.connection.trust()), Bound: s.connection.Owner != "",
 	})
 	return b, s.explain(err)
 }
