@@ -5,9 +5,11 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,33 +42,16 @@ func TestThePageOfOperatingHasEveryLineOfTheLog(t *testing.T) {
 		t.Fatalf("%d rows and %d lines were found", len(rows), len(logged))
 	}
 	for line, level := range logged {
-		if level != "Debug" && !startsWithOne(line, rows) {
+		if level != "Debug" && !slices.ContainsFunc(rows, func(row string) bool { return strings.HasPrefix(line, row) }) {
 			t.Errorf("no row has %q", line)
 		}
 	}
+	lines := slices.Collect(maps.Keys(logged))
 	for _, row := range rows {
-		if !isBeginOfOne(row, logged) {
+		if !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, row) }) {
 			t.Errorf("nothing logs %q", row)
 		}
 	}
-}
-
-func startsWithOne(line string, rows []string) bool {
-	for _, row := range rows {
-		if strings.HasPrefix(line, row) {
-			return true
-		}
-	}
-	return false
-}
-
-func isBeginOfOne(row string, logged map[string]string) bool {
-	for line := range logged {
-		if strings.HasPrefix(line, row) {
-			return true
-		}
-	}
-	return false
 }
 
 // linesOf collects what the calls of a logger below dir say.

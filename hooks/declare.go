@@ -21,11 +21,8 @@ func Declare(ctx context.Context, js jetstream.JetStream, cfg Config) error {
 	if err := cfg.checkNames(); err != nil {
 		return err
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
 	b, err := stream.Open(ctx, js, stream.Config{Namespace: cfg.Namespace, BindOnly: true, Logger: cfg.logger(), AnyReader: true})
 	if err != nil {
 		return fmt.Errorf("hooks: %w", err)

@@ -131,17 +131,22 @@ func Subscribe(ctx context.Context, js jetstream.JetStream, h Handlers, cfg Conf
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
 	sub := &Subscription{stop: stop}
 	if err := sub.start(ctx, running, js, h, cfg); err != nil {
 		sub.Stop()
 		return nil, err
 	}
 	return sub, nil
+}
+
+// withDeadline gives ctx the timeout unless it has a deadline.
+func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
 }
 
 // Stop ends the subscription. It waits for handlers that run and leaves no goroutine; the

@@ -14,10 +14,10 @@ const anyone = "*"
 
 // anyOwner is all owners, or the one whose jobs this client may see.
 func (c *Client) anyOwner() string {
-	if c.cfg.Owner.Anonymous() {
-		return anyone
+	if c.bound() {
+		return c.cfg.Owner.Owner()
 	}
-	return c.cfg.Owner.Owner()
+	return anyone
 }
 
 // bound says whether the handle was made with the job, and so knows which one it is.

@@ -17,7 +17,7 @@ type Job[Out any] struct{ h *handle }
 // finds out whose job it is and of which queue. If several users or queues have a job of
 // that ID, it is that of the user of ctx, if it is one; else it is [ErrAmbiguous].
 func Find[Out any](c *Client, id string) *Job[Out] {
-	return &Job[Out]{&handle{client: c, id: id, queue: "*", owner: c.anyOwner()}}
+	return &Job[Out]{&handle{client: c, id: id, queue: anyone, owner: c.anyOwner()}}
 }
 
 // bound says whether this login may look at the jobs of one user alone, and at nothing else.

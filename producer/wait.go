@@ -118,7 +118,7 @@ func (h *handle) await(ctx context.Context) (*task.Record, error) {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	began := time.Now()
-	search, missing := began.Add(missingFirst), 0
+	search, missing := began.Add(missingFirst), false
 	for {
 		var soon <-chan time.Time
 		searched := h.queued && task.Whole(id) && time.Now().After(search)
@@ -127,8 +127,8 @@ func (h *handle) await(ctx context.Context) (*task.Record, error) {
 			search = time.Now().Add(missingLater)
 		}
 		switch {
-		case errors.Is(err, ErrNoSuchJob) && searched && missing == 0:
-			missing++
+		case errors.Is(err, ErrNoSuchJob) && searched && !missing:
+			missing = true
 			search = time.Now()
 			soon = time.After(soonLimit)
 		case errors.Is(err, ErrNoSuchJob) && time.Since(began) < soonLimit:
@@ -136,7 +136,7 @@ func (h *handle) await(ctx context.Context) (*task.Record, error) {
 		case err != nil || r != nil:
 			return r, err
 		default:
-			missing = 0
+			missing = false
 		}
 		select {
 		case <-heard:

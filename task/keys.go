@@ -214,7 +214,7 @@ func (k *Keys) MayQueue(s *Signer, queue string) error {
 	if err != nil {
 		return err
 	}
-	if own := set[s.public]; own == nil || !holds(own.Works, queue) && !holds(own.Into, queue) {
+	if own := set[s.public]; own == nil || !own.reaches(queue) {
 		return fmt.Errorf("queue %s: the key of this worker may not queue into it (add the queue to its key's \"into\")", Quote(queue))
 	}
 	return nil
@@ -236,7 +236,7 @@ func (k *Keys) MayQueueAs(s *Signer, u User, queue string) error {
 		return fmt.Errorf("key %s: it is not among the keys of Trust, so its jobs would be put aside (add it to them)", s.public)
 	case !own.Retired.IsZero() && time.Now().After(own.Retired.Add(MaxSkew)):
 		return fmt.Errorf("key %s: it was retired on %s (sign with another)", own.label(), own.Retired.Format(time.RFC3339))
-	case len(own.Queues) > 0 && !holds(own.Queues, queue):
+	case !own.mayQueueInto(queue):
 		return fmt.Errorf("queue %s: key %s may not queue into it (add it to the key's queues)", Quote(queue), own.label())
 	}
 	if err := own.mustSpeakFor(u); err != nil {

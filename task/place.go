@@ -7,11 +7,11 @@ func (p *Proof) Place(queue, owner string) error {
 	if err := p.retired(); err != nil {
 		return err
 	}
-	may, speaker := p.key.Queues, p.key
+	may, speaker := p.key.mayQueueInto, p.key
 	if p.origin != nil {
-		may, speaker = append(p.key.Works[:len(p.key.Works):len(p.key.Works)], p.key.Into...), p.origin.by
+		may, speaker = p.key.reaches, p.origin.by
 	}
-	if (p.origin != nil || len(may) > 0) && !holds(may, queue) {
+	if !may(queue) {
 		return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(queue))
 	}
 	if p.origin != nil && p.origin.owner != owner || !speaker.mayOwn(owner) {

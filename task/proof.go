@@ -161,7 +161,7 @@ func (p *Proof) Job(e *Envelope) error {
 		}
 		return p.key.mustSpeakFor(e.User)
 	}
-	if !holds(p.key.Works, e.Queue) && !holds(p.key.Into, e.Queue) {
+	if !p.key.reaches(e.Queue) {
 		return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(e.Queue))
 	}
 	return p.origin.mustBeOf(e.User, p.key)
@@ -193,6 +193,9 @@ func (o *origin) mustBeOf(u User, worker *trustedKey) error {
 	}
 	return o.by.mustSpeakFor(u)
 }
+
+// reaches says whether what follows from jobs of a worker's key may go into a queue.
+func (k *Key) reaches(queue string) bool { return holds(k.Works, queue) || holds(k.Into, queue) }
 
 // mayQueueInto says so of a producer's key.
 func (k *Key) mayQueueInto(queue string) bool {

@@ -52,7 +52,7 @@ func (p *Proof) Worker() error {
 // of that record, in a queue that the key works or may queue into. Who reads the record
 // queues e under a key of its own and must not lend that. The error is a [*WireError].
 func (p *Proof) Follows(owner string, e *Envelope) error {
-	if !holds(p.key.Works, e.Queue) && !holds(p.key.Into, e.Queue) {
+	if !p.key.reaches(e.Queue) {
 		return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(e.Queue))
 	}
 	if e.User.Owner() != owner {

@@ -23,15 +23,17 @@ type authKeyCmd struct {
 
 // Run makes an nkey and prints its public half.
 func (c authKeyCmd) Run(_ context.Context, e *environment) error {
-	public, _, err := makeKey(c.File)
+	public, seed, err := newKey()
+	if err == nil {
+		err = writePrivate(c.File, append(seed, '\n'))
+	}
 	if err != nil {
 		return err
 	}
 	return e.result(map[string]string{"key": public, "file": c.File}, func() error { return e.say("%s", public) })
 }
 
-// makeKey writes a new seed into a file of its own.
-func makeKey(path string) (public string, seed []byte, err error) {
+func newKey() (public string, seed []byte, err error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
 		return "", nil, fmt.Errorf("make a key: %w", err)
@@ -42,7 +44,7 @@ func makeKey(path string) (public string, seed []byte, err error) {
 	if public, err = pair.PublicKey(); err != nil {
 		return "", nil, fmt.Errorf("make a key: %w", err)
 	}
-	return public, seed, writePrivate(path, append(seed, '\n'))
+	return public, seed, nil
 }
 
 // writePrivate makes a file that only its owner may read, and none that is there.

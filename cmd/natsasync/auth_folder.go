@@ -48,14 +48,10 @@ func (f *folder) key(name string) (public string, seed []byte, err error) {
 		return "", nil, err
 	}
 	if seed == nil {
-		pair, err := nkeys.CreateUser()
-		if err != nil {
-			return "", nil, fmt.Errorf("make a key: %w", err)
+		if public, seed, err = newKey(); err == nil {
+			f.private(name+".nk", append(slices.Clone(seed), '\n'))
 		}
-		if seed, err = pair.Seed(); err != nil {
-			return "", nil, fmt.Errorf("make a key: %w", err)
-		}
-		f.private(name+".nk", append(slices.Clone(seed), '\n'))
+		return public, seed, err
 	}
 	s, err := task.NewSigner(seed)
 	if err != nil {

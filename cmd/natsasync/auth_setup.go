@@ -66,11 +66,11 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 		}
 	}
 	setup := access.NewSetup(logins...)
-	config := setup.Config()
-	if c.Jwt {
-		if config, err = dir.tokens(setup, seeds); err != nil {
-			return err
-		}
+	var config string
+	if !c.Jwt {
+		config = setup.Config()
+	} else if config, err = dir.tokens(setup, seeds); err != nil {
+		return err
 	}
 	dir.public("accounts.conf", []byte(config))
 	if err := dir.trust(keys); err != nil {

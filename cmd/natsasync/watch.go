@@ -54,7 +54,11 @@ func (c watchCmd) Run(ctx context.Context, e *environment) error {
 		w := &watcher{terminal: s.terminal, b: b}
 		messages := make(chan *nats.Msg, waitingLines)
 		queue := cmp.Or(c.Queue, "*")
-		for _, subject := range []string{b.Record(queue, "*", w.owner(s), "*"), b.Event(queue, "*", w.owner(s), "*")} {
+		owner, err := s.connection.heard()
+		if err != nil {
+			return err
+		}
+		for _, subject := range []string{b.Record(queue, "*", owner, "*"), b.Event(queue, "*", owner, "*")} {
 			if _, err := s.nc.ChanSubscribe(subject, messages); err != nil {
 				return fmt.Errorf("listen on %s: %w", subject, err)
 			}
@@ -100,12 +104,13 @@ type watcher struct {
 	b *stream.Broker
 }
 
-// owner is whose jobs this login may hear of.
-func (w *watcher) owner(s *session) string {
-	if u, err := s.connection.owner(); err == nil && !u.Anonymous() {
-		return u.Owner()
+// heard is the owner of whose jobs this login may hear, "*" for all.
+func (c connection) heard() (string, error) {
+	u, err := c.owner()
+	if err != nil || u.Anonymous() {
+		return "*", err
 	}
-	return "*"
+	return u.Owner(), nil
 }
 
 // show prints what a message tells. What cannot be read or proved tells nothing, and a claim is told by its event.

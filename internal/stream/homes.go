@@ -60,12 +60,8 @@ func (b *Broker) Homes(ctx context.Context, queue, owner, id string) (Homes, err
 // The last is read first and the others up to it: to find out that nothing follows the last the server would go through
 // all that does.
 func (b *Broker) each(ctx context.Context, stream, filter string, direct []string, after uint64, see func(*Message) error) (uint64, error) {
-	if b.bound(stream) {
-		return after, b.eachDirect(ctx, stream, direct, see)
-	}
-	last, err := b.leaderGet(ctx, stream, map[string]any{"last_by_subj": filter})
-	if b.readers.ok && errors.Is(err, nats.ErrPermissionViolation) {
-		b.readers.of.Store(stream, true)
+	last, may, err := b.lastOfLeader(ctx, stream, filter)
+	if !may {
 		return after, b.eachDirect(ctx, stream, direct, see)
 	}
 	if err != nil || last == nil {

@@ -26,14 +26,23 @@ type Message struct {
 // A login that may read the messages of some owners alone cannot ask the leader: permissions see subjects, and that
 // request has its filter in its body. If the Config allows it, any replica must do then.
 func (b *Broker) Last(ctx context.Context, stream, filter string) (*Message, error) {
-	if !b.bound(stream) {
-		m, err := b.leaderGet(ctx, stream, map[string]any{"last_by_subj": filter})
-		if !b.readers.ok || !errors.Is(err, nats.ErrPermissionViolation) {
-			return m, err
-		}
-		b.readers.of.Store(stream, true)
+	if m, may, err := b.lastOfLeader(ctx, stream, filter); may {
+		return m, err
 	}
 	return b.LastDirect(ctx, stream, filter)
+}
+
+// lastOfLeader is Last for who may ask the leader; may is false for a login that may not and is let read from others.
+func (b *Broker) lastOfLeader(ctx context.Context, stream, filter string) (m *Message, may bool, err error) {
+	if b.bound(stream) {
+		return nil, false, nil
+	}
+	m, err = b.leaderGet(ctx, stream, map[string]any{"last_by_subj": filter})
+	if b.readers.ok && errors.Is(err, nats.ErrPermissionViolation) {
+		b.readers.of.Store(stream, true)
+		return nil, false, nil
+	}
+	return m, true, err
 }
 
 // bound says whether this login may not ask the leader of a stream.
@@ -165,16 +174,11 @@ func (b *Broker) Range(ctx context.Context, stream, filter string, from uint64) 
 func (b *Broker) LastEach(ctx context.Context, stream string, filters []string) ([]*Message, error) {
 	var all []*Message
 	if b.bound(stream) {
-		for _, filter := range filters {
-			m, err := b.LastDirect(ctx, stream, filter)
-			if err != nil {
-				return nil, err
-			}
-			if m != nil {
-				all = append(all, m)
-			}
-		}
-		return all, nil
+		err := b.eachDirect(ctx, stream, filters, func(m *Message) error {
+			all = append(all, m)
+			return nil
+		})
+		return all, err
 	}
 	for len(filters) > 0 {
 		n := min(len(filters), pageFilters)
