@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +20,12 @@ import (
 // openGateway runs a gateway. The login carol may ask for alice, and dave for bob.
 func (f *fort) openGateway() {
 	f.t.Helper()
+	f.t.Cleanup(f.startGateway())
+}
+
+// startGateway returns what stops it again.
+func (f *fort) startGateway() (stop func()) {
+	f.t.Helper()
 	nc := f.connect("gate")
 	js := f.login("gate")
 	c, err := producer.New(f.t.Context(), js, producer.Config{BindOnly: true, Signer: f.signer("gate"), Logger: quiet})
@@ -28,13 +36,10 @@ func (f *fort) openGateway() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.t.Cleanup(func() {
+	return func() {
 		if err := g.Stop(); err != nil {
 			f.t.Errorf("stop the gateway: %v", err)
 		}
-	})
-	if err := nc.Flush(); err != nil {
-		f.t.Fatal(err)
 	}
 }
 
@@ -90,6 +95,47 @@ func TestAGatewayQueuesForWhoeverAsks(t *testing.T) {
 				t.Errorf("%d jobs ran as somebody else", n)
 			}
 		})
+	}
+}
+
+// A gateway is rolled over while others call: each call finds the old one or the new one.
+func TestAGatewayIsReplacedWhileItIsAsked(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	stop := f.startGateway()
+	var callers sync.WaitGroup
+	done := make(chan struct{})
+	var queued atomic.Int64
+	for range 8 {
+		carol := f.caller("carol")
+		callers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				ctx, cancel := context.WithTimeout(as(t.Context(), alice), patience)
+				_, err := producer.Enqueue(ctx, carol, say.On("", "through whichever"))
+				cancel()
+				if err != nil {
+					t.Errorf("after %d jobs: %v", queued.Load(), err)
+					return
+				}
+				queued.Add(1)
+			}
+		})
+	}
+	for range 30 {
+		next := f.startGateway()
+		stop()
+		stop = next
+	}
+	close(done)
+	callers.Wait()
+	stop()
+	if queued.Load() == 0 {
+		t.Error("nothing was queued meanwhile")
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	headerBorder = "Nats-Request-Info" // added by the server between accounts; a client can forge what it says
 )
 
+var errStopping = &task.WireError{Code: "stopping", Message: "this gateway stops; ask again"}
+
 // Gateway takes calls.
 type Gateway struct {
 	client  *producer.Client
@@ -38,6 +40,7 @@ type Gateway struct {
 	nc      *nats.Conn
 	service micro.Service
 	slots   chan struct{}
+	stopped chan struct{}
 
 	refusals seldom.Lines
 }
@@ -49,9 +52,9 @@ type Answer struct {
 	Owner string `json:"owner"`
 }
 
-// Start serves until Stop.
+// Start serves until Stop. When it returns, the server knows where to send calls.
 func Start(nc *nats.Conn, c *producer.Client, names stream.Names, log *slog.Logger) (*Gateway, error) {
-	g := &Gateway{nc: nc, client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce)}
+	g := &Gateway{nc: nc, client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce), stopped: make(chan struct{})}
 	subject := names.Gateway("*")
 	var err error
 	g.service, err = micro.AddService(nc, micro.Config{Name: Name, Version: version, Description: "queues jobs of natsasync in the name of who asks"})
@@ -61,12 +64,17 @@ func Start(nc *nats.Conn, c *producer.Client, names stream.Names, log *slog.Logg
 	if err := g.service.AddEndpoint("queue", micro.HandlerFunc(g.take), micro.WithEndpointSubject(subject)); err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: listen on %s: %w", subject, err), g.service.Stop())
 	}
+	if err := nc.FlushTimeout(patience); err != nil {
+		return nil, errors.Join(fmt.Errorf("gateway: tell the server of %s: %w", subject, err), g.service.Stop())
+	}
 	return g, nil
 }
 
-// Stop takes no more calls, and waits for those that are being queued.
+// Stop takes no more calls, and waits for those that are being queued. Calls that are under way to it are refused as "stopping".
+// It is called once.
 func (g *Gateway) Stop() error {
 	err := g.service.Stop()
+	close(g.stopped)
 	for range maxAtOnce {
 		g.slots <- struct{}{}
 	}
@@ -75,7 +83,14 @@ func (g *Gateway) Stop() error {
 
 // take answers one call, beside others.
 func (g *Gateway) take(r micro.Request) {
-	g.slots <- struct{}{}
+	select {
+	case g.slots <- struct{}{}:
+	case <-g.stopped:
+		if err := g.answer(r.Reply(), nil, errStopping); err != nil {
+			g.log.Debug("answer a call", "err", err)
+		}
+		return
+	}
 	go func() {
 		defer func() { <-g.slots }()
 		answer, err := g.queue(r)
