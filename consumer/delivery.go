@@ -121,10 +121,19 @@ func (d *delivery) open() (later, err error) {
 		return nil, err
 	}
 	d.env = &task.Envelope{ID: d.at.ID, Queue: d.at.Queue, Lane: d.at.Lane}
-	if d.proof == nil {
-		return err, nil
+	return err, d.mayWait()
+}
+
+// mayWait says whether a job of a later version is by whoever may queue it.
+func (d *delivery) mayWait() error {
+	u, err := task.UserOf(d.data)
+	if err == nil {
+		err = d.isOf(u)
 	}
-	return err, d.proof.Place(d.at.Queue, d.at.Owner)
+	if err != nil || d.proof == nil {
+		return err
+	}
+	return d.proof.Place(d.at.Queue, u)
 }
 
 // start runs a job that has no outcome yet, unless it must not or cannot start here.

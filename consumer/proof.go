@@ -93,8 +93,6 @@ func (d *delivery) agrees() error {
 		return wrong("subject", "the envelope's id %s is not its subject's %s", task.Quote(e.ID), task.Quote(d.at.ID))
 	case e.Queue != d.at.Queue || e.Lane != lane:
 		return wrong("subject", "the envelope's queue and lane %s are not its subject's", task.Quote(e.Queue+"."+e.Lane))
-	case e.User.Owner() != d.at.Owner:
-		return wrong("subject", "the envelope's user %s is not its subject's owner %s", task.Quote(e.User.String()), task.Quote(d.at.Owner))
 	case e.Lane == stream.LaneLater || e.Lane == stream.LaneSystem:
 		return wrong("subject", "the envelope's lane %s is reserved", task.Quote(e.Lane))
 	case d.at.Lane == stream.LaneLater && e.NotBefore.IsZero():
@@ -106,10 +104,21 @@ func (d *delivery) agrees() error {
 	case e.Installation != d.w.broker.Installation() && (e.Installation != "" || d.proof != nil):
 		return wrong("installation", "the envelope is for the installation %s, this is %s", task.Quote(e.Installation), task.Quote(d.w.broker.Installation()))
 	}
+	if err := d.isOf(e.User); err != nil {
+		return err
+	}
 	if d.proof != nil {
 		if err := d.proof.Job(e); err != nil {
 			return err
 		}
 	}
 	return e.CheckCalls(d.proof != nil)
+}
+
+// isOf says whether the owner token of the subject is the user's.
+func (d *delivery) isOf(u task.User) error {
+	if u.Owner() == d.at.Owner {
+		return nil
+	}
+	return &task.WireError{Code: "subject", Message: fmt.Sprintf("the envelope's user %s is not its subject's owner %s", task.Quote(u.String()), task.Quote(d.at.Owner))}
 }

@@ -11,34 +11,74 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
+// maxTaken is how long a job that follows tries to get a place that messages take which do not
+// count: workers put these aside as they meet them.
+const maxTaken = 10 * time.Second
+
+var errTaken = errors.New("its ID is taken by a message that does not count")
+
 // queue publishes a job that follows from this one until it is there. One that can never
 // be published gets a failed outcome of its own, so that whoever waits for it learns of it.
-//
-// Each try is signed anew: a signature is good for some minutes.
 func (d *delivery) queue(ctx context.Context, e *task.Envelope, body []byte) error {
 	if ended, err := d.endedHere(ctx, e); err != nil || ended {
 		return err
 	}
-	w, owner := d.w, e.User.Owner()
+	conn, began := d.w.broker.Conn(), time.Now()
 	for {
-		once, cancel := context.WithTimeout(ctx, task.MaxSkew/5)
-		_, err := w.broker.Publish(once, w.broker.JobMessage(e, owner, body, d.origin()))
-		cancel()
+		err := d.publish(ctx, e, body)
 		switch {
-		case err == nil, errors.Is(err, stream.ErrExists):
+		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case w.broker.Conn().IsClosed():
+		case conn.IsClosed():
 			return errClosed
-		case errors.Is(err, stream.ErrNoStream) && w.broker.Conn().IsConnected():
+		case errors.Is(err, stream.ErrNoStream) && conn.IsConnected():
 			return d.cannotQueue(ctx, e, err)
-		case stream.Refused(err):
+		case stream.Refused(err), errors.Is(err, errTaken) && time.Since(began) > maxTaken:
 			return d.recordUnqueued(ctx, e, "not_queued", err)
 		}
-		w.log.WarnContext(ctx, "queue what follows; trying again", "id", e.ID, "queue", e.Queue, "err", err)
+		d.w.log.WarnContext(ctx, "queue what follows; trying again", "id", e.ID, "queue", e.Queue, "err", err)
 		stream.Sleep(ctx, time.Second)
 	}
+}
+
+// publish tries once, signed anew: a signature is good for some minutes. "Already queued" is a
+// success only if what lies there counts: whoever may publish there may have been first.
+func (d *delivery) publish(ctx context.Context, e *task.Envelope, body []byte) error {
+	once, cancel := context.WithTimeout(ctx, task.MaxSkew/5)
+	defer cancel()
+	m := d.w.broker.JobMessage(e, e.User.Owner(), body, d.origin())
+	_, err := d.w.broker.Publish(once, m)
+	if errors.Is(err, stream.ErrExists) {
+		return d.counts(once, m.Subject)
+	}
+	return err
+}
+
+// counts says whether the job that lies on subject is one that workers will run, or has ended.
+func (d *delivery) counts(ctx context.Context, subject string) error {
+	b := d.w.broker
+	m, err := b.Last(ctx, b.Jobs(), subject)
+	if err != nil {
+		return err
+	}
+	at, _ := b.ParseJob(subject)
+	if m == nil {
+		s, err := b.Standing(ctx, at.Queue, at.Owner, at.ID)
+		if err == nil && s.Record == nil {
+			err = errTaken // until just now
+		}
+		return err
+	}
+	there := &delivery{w: d.w, from: d.from, at: at, header: m.Header, data: m.Data, stored: m.Time}
+	if there.proof, err = b.ProveJob(m); err == nil {
+		_, err = there.open()
+	}
+	if err != nil && !errors.Is(err, task.ErrNoKeys) {
+		err = fmt.Errorf("%w: %w", errTaken, err)
+	}
+	return err
 }
 
 // endedHere says whether an earlier delivery found that e cannot be queued: its outcome is

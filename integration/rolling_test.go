@@ -17,6 +17,15 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
+// tomorrow is a job of the next version, of which nothing is known but whose it is.
+func tomorrow(u task.User) []byte {
+	b := []byte{0x82, 0xa1, 'v', task.Version + 1, 0xa1, 'u', 0x92}
+	for _, s := range []string{u.Realm, u.ID} {
+		b = append(append(b, 0xd9, byte(len(s))), s...)
+	}
+	return b
+}
+
 // tomorrows queues a job as a producer of the next version of the wire would.
 func (c *cell) tomorrows() (id string) {
 	c.t.Helper()

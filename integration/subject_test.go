@@ -91,7 +91,7 @@ func TestALaterVersionOnASubjectThatMatchesOthersHoldsUpNothing(t *testing.T) {
 	c := newCell(t)
 	c.hire("worker", func(cfg *consumer.Config) { cfg.UnknownGrace = time.Hour }).begin()
 	subject := c.broker.Job("default", "default", jane.Owner(), "*")
-	if err := c.conn.Publish(subject, []byte{0x81, 0xa1, 'v', task.Version + 1}); err != nil {
+	if err := c.conn.Publish(subject, tomorrow(jane)); err != nil {
 		t.Fatal(err)
 	}
 	job, err := producer.Enqueue(task.WithUser(t.Context(), jane), c.client, do("behind it"))

@@ -80,7 +80,7 @@ func TestALaterVersionUnderTheIDOfAJobThatRunsDoesNotDisturbIt(t *testing.T) {
 	t.Parallel()
 	c := newCell(t)
 	c.hire("worker", func(cfg *consumer.Config) { cfg.UnknownGrace = time.Hour }).begin()
-	tomorrows := []byte{0x81, 0xa1, 'v', task.Version + 1}
+	tomorrows := tomorrow(jane)
 	other := c.broker.Job("default", "free", jane.Owner(), "running")
 	running := queue(c, gated("running", "gate").With(task.WithID("running")))
 	c.history.await(t, "start", "running", 1)

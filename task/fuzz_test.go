@@ -52,7 +52,13 @@ func refuzz[T any](t *testing.T, b []byte, decode func([]byte) (T, error), encod
 
 func FuzzDecodeEnvelope(f *testing.F) {
 	seedBytes(f)
-	f.Fuzz(func(t *testing.T, b []byte) { refuzz(t, b, task.DecodeEnvelope, (*task.Envelope).Encode) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		refuzz(t, b, task.DecodeEnvelope, (*task.Envelope).Encode)
+		u, err := task.UserOf(b)
+		if e, wrong := task.DecodeEnvelope(b); wrong == nil && (err != nil || u != e.User) {
+			t.Fatalf("it is %s's, %v; decoded it is %s's", u, err, e.User)
+		}
+	})
 }
 
 func FuzzDecodeRecord(f *testing.F) {

@@ -6,8 +6,8 @@ import (
 	"github.com/natsasync/natsasync/task"
 )
 
-// Of a job of a later version only its subject can be read: its key must be one that may be right.
-func TestWhatAKeyMayDoBySubjectAlone(t *testing.T) {
+// Of a job of a later version only its user can be read: its key must be one that may speak for them.
+func TestWhatAKeyMayDoOfAUserAlone(t *testing.T) {
 	t.Parallel()
 	by, worker := newSigner(t), newSigner(t)
 	p := by.Public()
@@ -21,7 +21,8 @@ func TestWhatAKeyMayDoBySubjectAlone(t *testing.T) {
 		{"its user", task.Key{Public: p, Users: []task.User{bob, alice}}, alice, "docs", ""},
 		{"another user", task.Key{Public: p, Users: []task.User{alice}}, bob, "docs", "user"},
 		{"nobody, with a user", task.Key{Public: p, Users: []task.User{alice}}, task.User{}, "docs", "user"},
-		{"a realm, which no subject tells", task.Key{Public: p, Realms: []string{"/elsewhere"}}, bob, "docs", ""},
+		{"its realm", task.Key{Public: p, Realms: []string{alice.Realm}}, bob, "docs", ""},
+		{"another realm", task.Key{Public: p, Realms: []string{"/elsewhere"}}, bob, "docs", "user"},
 		{"nobody, with a realm", task.Key{Public: p, Realms: []string{alice.Realm}}, task.User{}, "docs", "user"},
 		{"nobody", task.Key{Public: p, Anonymous: true}, task.User{}, "docs", ""},
 		{"somebody", task.Key{Public: p, Anonymous: true}, alice, "docs", "user"},
@@ -33,7 +34,7 @@ func TestWhatAKeyMayDoBySubjectAlone(t *testing.T) {
 		m, _ := letter(t, by, c.user, c.queue)
 		proof, err := task.TrustKeys(c.key).Prove(m)
 		if err == nil {
-			err = proof.Place(c.queue, c.user.Owner())
+			err = proof.Place(c.queue, c.user)
 		}
 		if code(err) != c.code {
 			t.Errorf("%s: %v, want %q", c.name, err, c.code)
@@ -56,10 +57,37 @@ func TestWhatAKeyMayDoBySubjectAlone(t *testing.T) {
 		m.Signature = []string{worker.Sign(m.Installation, m.Subject, m.Origin[0], m.Body, noon)}
 		proof, err := keys.Prove(m)
 		if err == nil {
-			err = proof.Place(c.queue, c.user.Owner())
+			err = proof.Place(c.queue, c.user)
 		}
 		if code(err) != c.code {
 			t.Errorf("%s: %v, want %q", c.name, err, c.code)
+		}
+	}
+}
+
+// Later versions may have other fields, of other forms, before and after the user.
+func TestWhoseJobItIsStandsInEveryVersion(t *testing.T) {
+	t.Parallel()
+	user := []byte("\xa1u\x92\xa1r\xa5alice")
+	for _, c := range []struct {
+		name string
+		body []byte
+		user task.User
+		code string
+	}{
+		{"nobody", []byte("\x81\xa1v\x02"), task.User{}, ""},
+		{"a user", append([]byte("\x82\xa1v\x02"), user...), task.User{Realm: "r", ID: "alice"}, ""},
+		{"after a number, a list and a long name", append([]byte("\x84\x07\x93\xa1u\xa1u\xa1u\xaba long name\xc0\xa1v\x02"), user...), task.User{Realm: "r", ID: "alice"}, ""},
+		{"inside another value", append([]byte("\x82\xa1v\x02\xa1x\x81"), user...), task.User{}, ""},
+		{"twice", append(append([]byte("\x83\xa1v\x02"), user...), user...), task.User{}, "duplicate"},
+		{"of another form", []byte("\x82\xa1v\x02\xa1u\xa5alice"), task.User{}, "type"},
+		{"a bad name", []byte("\x82\xa1v\x02\xa1u\x92\xa1r\xa0"), task.User{}, "name"},
+		{"truncated", []byte("\x82\xa1v\x02\xa1u"), task.User{}, "truncated"},
+		{"no map", []byte("\x02"), task.User{}, "type"},
+	} {
+		u, err := task.UserOf(c.body)
+		if code(err) != c.code || err == nil && u != c.user {
+			t.Errorf("%s: %v, %v, want %v, %q", c.name, u, err, c.user, c.code)
 		}
 	}
 }

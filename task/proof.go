@@ -155,16 +155,7 @@ func (p *Proof) Job(e *Envelope) error {
 	if err := p.retired(); err != nil && !p.producersWordDoes(e) {
 		return err
 	}
-	if p.origin == nil {
-		if !p.key.mayQueueInto(e.Queue) {
-			return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(e.Queue))
-		}
-		return p.key.mustSpeakFor(e.User)
-	}
-	if !p.key.reaches(e.Queue) {
-		return refuse("queue", "key %s may not queue into queue %s", p.key.label(), Quote(e.Queue))
-	}
-	return p.origin.mustBeOf(e.User, p.key)
+	return p.place(e.Queue, e.User)
 }
 
 // producersWordDoes says whether the job may have come here by a worker whose key was

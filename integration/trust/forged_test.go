@@ -199,9 +199,13 @@ func (s *site) withBytes(id string, n int) *nats.Msg {
 	return m
 }
 
-// tomorrows is a job of which nothing but the subject can be read.
+// tomorrows is a job of a later version, of which nothing but its user can be read.
 func (s *site) tomorrows(u task.User, queue, id string, by *task.Signer) *nats.Msg {
-	m := &nats.Msg{Subject: s.broker.Job(queue, "default", u.Owner(), id), Data: []byte{0x81, 0xa1, 'v', task.Version + 1}, Header: nats.Header{}}
+	body := []byte{0x82, 0xa1, 'v', task.Version + 1, 0xa1, 'u', 0x92}
+	for _, part := range []string{u.Realm, u.ID} {
+		body = append(append(body, 0xd9, byte(len(part))), part...)
+	}
+	m := &nats.Msg{Subject: s.broker.Job(queue, "default", u.Owner(), id), Data: body, Header: nats.Header{}}
 	s.sign(m, by, "", 0)
 	return m
 }

@@ -33,6 +33,7 @@ func powers(n stream.Names, api string) []power {
 	streams := []string{n.Jobs(), n.Later(), n.Outcomes(), n.Rejected()}
 	all := []power{
 		{"queue jobs", n.Job("q", "l", "owner", "id"), "for whoever the subject names, unless workers trust keys alone", false},
+		{"queue callbacks and members", n.Job("q", "l", "owner", "id") + ".cb", "be first where a worker queues those of a job", false},
 		{"put jobs off", n.LaterJob("q", "owner", "id"), "and have the server publish them at any time", false},
 		{"bring jobs of later", n.DueJob("q", "owner", "id"), "as if their time had come", false},
 		{"record outcomes", n.Outcome("q", stream.KindSucceeded, "owner", "id"), "end somebody's job as it likes", false},

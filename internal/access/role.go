@@ -103,7 +103,7 @@ func Of(role Role, s Scope) Rights {
 	hears := func(subjects ...string) { r.Subscribe = join(r.Subscribe, subjects) }
 	switch role {
 	case Producer:
-		may(n.Job("*", "*", owner, ">"))
+		may(n.Job("*", "*", owner, "*")) // members and callbacks, whose IDs are longer, are queued by workers
 		if s.Owner == "" {
 			may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
 		} else {
@@ -128,7 +128,7 @@ func Of(role Role, s Scope) Rights {
 		s.works(may, hears)
 		r.Serves = []string{workers}
 	case Gateway:
-		may(n.Job("*", "*", "*", ">"), api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
+		may(n.Job("*", "*", "*", "*"), api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
 		r.Serves = []string{n.Gateway("*")}
 		hears(n.Gateway("*"), "$SRV.>")
 	case Caller:
