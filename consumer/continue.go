@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/natsasync/natsasync/internal/stream"
@@ -114,12 +115,19 @@ func (d *delivery) isQueued(id string) (bool, error) {
 		{b.Jobs(), b.Job(q, stream.LaneLater, o, root)},
 		{b.Later(), b.LaterJob(q, o, root)},
 		{b.Later(), b.DueJob(q, o, root)},
-		{b.Jobs(), b.Job(q, "*", o, root)},
-		{b.Jobs(), b.Job(q, "*", o, id)},
 	} {
 		m, err := b.Last(ctx, place.stream, place.subject)
 		if err != nil || m != nil {
 			return m != nil, err
+		}
+	}
+	for _, id := range [...]string{root, id} {
+		m, err := b.LastJob(ctx, q, o, id)
+		if err == nil && m != nil {
+			err = b.Counts(m)
+		}
+		if m != nil && (err == nil || errors.Is(err, task.ErrNoKeys)) || m == nil && err != nil {
+			return err == nil, err
 		}
 	}
 	return false, nil

@@ -94,6 +94,8 @@ func (d *delivery) handle() {
 		d.leave(nil)
 	case later != nil && s.Record != nil: // its job has ended, and is not to look as if it had not
 		d.reject(task.WireCode(later), later)
+	case later != nil && !d.w.works(d.at.Queue): // of what comes later, which all workers share: no record of it is ours
+		d.back(d.shared())
 	case later != nil:
 		d.unknown("", later)
 	case d.from.stream == d.w.broker.Later():

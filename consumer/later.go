@@ -45,7 +45,7 @@ func (d *delivery) moveDue(s stream.Standing) {
 	}
 	if err := d.mayMove(); err != nil {
 		d.w.log.Debug("a job whose time has come is left to a worker that may move it", "id", d.at.ID, "queue", d.at.Queue, "err", err)
-		d.back(min(time.Duration(d.deliveries())*50*time.Millisecond, time.Second))
+		d.back(d.shared())
 		return
 	}
 	ctx, done := d.bookkeeping()
@@ -60,6 +60,11 @@ func (d *delivery) moveDue(s stream.Standing) {
 	default:
 		d.giveBack(unavailablePause(d.deliveries()), "move it to its lane", err)
 	}
+}
+
+// shared is after what pause a job whose time has come goes to another worker.
+func (d *delivery) shared() time.Duration {
+	return min(time.Duration(d.deliveries())*50*time.Millisecond, time.Second)
 }
 
 // mayMove says whether this worker's word counts in the job's queue: all workers share the

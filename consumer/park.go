@@ -106,6 +106,9 @@ func (d *delivery) await(on waiting, w *wakes, ended map[string]*task.Record, mi
 		case <-w.c:
 			look = w.take()
 		case <-again.C:
+			if err := d.provedStill(); err != nil {
+				return &stop{func(d *delivery) { d.reject(task.WireCode(err), err) }}
+			}
 			look = on.ids
 		case <-status:
 			look = on.ids
@@ -120,6 +123,19 @@ func (d *delivery) await(on waiting, w *wakes, ended map[string]*task.Record, mi
 			return stopBack
 		}
 	}
+}
+
+// provedStill is an error once the key of who queued the job is gone: then what it waits for
+// is put aside as well, and never ends.
+func (d *delivery) provedStill() error {
+	if d.proof == nil {
+		return nil
+	}
+	_, err := d.w.broker.ProveJob(&stream.Message{Subject: d.subject, Time: d.stored, Header: d.header, Data: d.data})
+	if errors.Is(err, task.ErrNoKeys) {
+		return nil
+	}
+	return err
 }
 
 func (d *delivery) parkedStop() *stop {

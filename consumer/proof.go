@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/natsasync/natsasync/internal/stream"
@@ -30,6 +31,10 @@ func (d *delivery) prove() bool {
 	switch {
 	case err == nil:
 		d.proof = proof
+		if !d.trusted() {
+			d.back(unavailablePause(d.deliveries()))
+			return false
+		}
 		if d.w.keysErr.Swap(nil) != nil {
 			d.w.log.Info("the keys can be read again")
 		}
@@ -41,6 +46,32 @@ func (d *delivery) prove() bool {
 		d.reject(task.WireCode(err), err)
 	}
 	return false
+}
+
+// trusted says whether anybody would believe what this worker records of the job. Its key may
+// have been taken away while it runs: what it did with a job then would be lost.
+func (d *delivery) trusted() bool {
+	keys := task.KeysOf(d.w.cfg.Trust)
+	if keys == nil || !d.w.works(d.at.Queue) {
+		return true
+	}
+	err := keys.MayWork(d.w.cfg.Signer, d.at.Queue, d.w.broker.Now())
+	if err == nil || errors.Is(err, task.ErrNoKeys) {
+		return true
+	}
+	d.w.noWord(err)
+	return false
+}
+
+// works says whether a queue is one of the worker's own.
+func (w *Worker) works(queue string) bool { return slices.Contains(w.cfg.Queues, queue) }
+
+// noWord says loudly, and once a second at most, that this worker starts no job.
+func (w *Worker) noWord(err error) {
+	w.keysErr.Store(&err)
+	if due, _ := w.refusals.Due("no_word"); due {
+		w.log.Error("no job is started: nobody would believe what this worker records", "err", err)
+	}
 }
 
 // noKeys says loudly, and once a second at most, that no job is started.

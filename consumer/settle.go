@@ -18,6 +18,10 @@ import (
 // then acks. Outcomes go out in a window and the answer's handler acks: nothing waits
 // here but for a place in the window, and the slot is free from then on.
 func (d *delivery) settle(rec *task.Record) {
+	if !d.trusted() {
+		d.back(unavailablePause(d.deliveries()))
+		return
+	}
 	follows := d.complete(d.env, rec)
 	data, header := d.encode(d.env, rec)
 	d.w.window <- struct{}{}

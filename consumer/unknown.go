@@ -3,8 +3,10 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -71,28 +73,34 @@ func (d *delivery) unknown(name string, why error) {
 	d.settle(d.failed(d.env, fmt.Errorf("%s: %w", name, task.ErrNoSuchTask), c.Attempts+1))
 }
 
-// alone says whether no other message of the job lies in another lane. If one does, a
-// sighting would be written over what its worker records, and the delivery has ended: the
-// younger of the two is put aside, and so is what this version cannot read.
+// alone says whether no other message of the job that counts lies in another lane. If one
+// does, a sighting would be written over what its worker records, and the delivery has ended:
+// the younger of the two is put aside, and so is what this version cannot read.
 func (d *delivery) alone(name string, why error) bool {
 	b := d.w.broker
 	ctx, done := d.bookkeeping()
 	defer done()
-	every := b.Job(d.at.Queue, "*", d.at.Owner, d.at.ID)
-	n, err := b.Count(ctx, b.Jobs(), every)
-	if err == nil && n <= 1 {
+	own := uint64(0) // the sequence in the stream Jobs
+	if d.from.stream == b.Jobs() {
+		own = d.message
+	}
+	n, err := b.Count(ctx, b.Jobs(), b.Job(d.at.Queue, "*", d.at.Owner, d.at.ID))
+	if err == nil && (n == 0 || n == 1 && own > 0) {
 		return true
 	}
-	last, lastErr := b.Last(ctx, b.Jobs(), every)
+	all, lanesErr := b.InLanes(ctx, d.at.Queue, d.at.Owner, d.at.ID)
+	all = slices.DeleteFunc(all, func(m *stream.Message) bool { return m.Seq == own })
 	switch {
-	case err != nil || lastErr != nil:
-		d.giveBack(unavailablePause(d.deliveries()), "look for other messages of its ID", errors.Join(err, lastErr))
+	case err != nil || lanesErr != nil:
+		d.giveBack(unavailablePause(d.deliveries()), "look for other messages of its ID", errors.Join(err, lanesErr))
+	case len(all) == 0:
+		return true
 	case name == "":
 		d.reject("version", fmt.Errorf("%w, and the job %s lies in another lane too", why, d.at.ID))
-	case last != nil && last.Seq > d.message:
-		d.back(time.Second)
-	default:
+	case slices.ContainsFunc(all, func(m *stream.Message) bool { return m.Seq < own }):
 		d.reject("subject", fmt.Errorf("the job %s lies in another lane already", d.at.ID))
+	default:
+		d.back(time.Second)
 	}
 	return false
 }

@@ -38,7 +38,8 @@ func (j *Job[Out]) Queue() string {
 // is a [*task.Failure] if the job failed, matches [task.ErrCancelled] if it was
 // cancelled, and is something else if we could not ask: [ErrNoSuchJob], [ErrAmbiguous],
 // [ErrStaged], [ErrAborted], or what ended ctx. Without a deadline it waits for ever, over outages
-// too. In a handler it gives the worker's slot back while it waits, and is [ErrDeadlock]
+// too. If the callbacks were taken away it is [ErrNoSuchJob], and [Job.Outcome] still tells
+// how the job ended. In a handler it gives the worker's slot back while it waits, and is [ErrDeadlock]
 // at once for a job that needs the lane of the one that runs.
 func (j *Job[Out]) Wait(ctx context.Context) (Out, error) {
 	r, err := j.h.wait(ctx)
@@ -70,6 +71,7 @@ type handle struct {
 	lane         string // "" if only the ID is known
 	object       task.Object
 	queued       bool // this process has seen it stored
+	callbacks    bool // those of a job that has ended
 	stage        *staging
 
 	found atomic.Pointer[stream.Home] // what is known since, of one of which only the ID was

@@ -115,7 +115,12 @@ func (c *Client) places(ctx context.Context, queue, owner string) iter.Seq2[*pla
 					yield(nil, tell("list the jobs of queue "+task.Quote(queue), err))
 					return
 				}
-				if p := c.placeOf(at.stream, m); p != nil && !yield(p, nil) {
+				p, err := c.placeOf(at.stream, m)
+				if err != nil {
+					yield(nil, tell("list the jobs of queue "+task.Quote(queue), err))
+					return
+				}
+				if p != nil && !yield(p, nil) {
 					return
 				}
 			}

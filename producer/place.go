@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
@@ -12,7 +13,7 @@ type place struct {
 	stream.Subject
 	stream   string
 	message  *stream.Message
-	envelope *task.Envelope // nil if it cannot be read, or is not that of its subject
+	envelope *task.Envelope // nil if it does not count: it cannot be read, or not be proved
 	later    bool           // its time has not come, or it was not moved yet
 	due      bool           // its time has come
 }
@@ -20,28 +21,34 @@ type place struct {
 // locate finds the message of a job in the order in which a job moves, so that one that
 // moves meanwhile is met; nil if there is none. queue and owner may be "*".
 func (c *Client) locate(ctx context.Context, queue, owner, id string) (*place, error) {
-	for _, at := range [...]struct{ stream, filter string }{
-		{c.broker.Jobs(), c.broker.Job(queue, "*", owner, id)},
-		{c.broker.Later(), c.broker.LaterJob(queue, owner, id)},
-		{c.broker.Later(), c.broker.DueJob(queue, owner, id)},
-		{c.broker.Jobs(), c.broker.Job(queue, "*", owner, id)},
+	b := c.broker
+	jobs := func() (*stream.Message, error) { return b.LastJob(ctx, queue, owner, id) }
+	for _, at := range [...]struct {
+		stream string
+		read   func() (*stream.Message, error)
+	}{
+		{b.Jobs(), jobs},
+		{b.Later(), func() (*stream.Message, error) { return b.Last(ctx, b.Later(), b.LaterJob(queue, owner, id)) }},
+		{b.Later(), func() (*stream.Message, error) { return b.Last(ctx, b.Later(), b.DueJob(queue, owner, id)) }},
+		{b.Jobs(), jobs},
 	} {
-		m, err := c.broker.Last(ctx, at.stream, at.filter)
+		m, err := at.read()
+		if err == nil && m != nil {
+			var p *place
+			if p, err = c.placeOf(at.stream, m); p != nil {
+				return p, nil
+			}
+		}
 		if err != nil {
 			return nil, tell("look for job "+task.Quote(id), err)
-		}
-		if m == nil {
-			continue
-		}
-		if p := c.placeOf(at.stream, m); p != nil {
-			return p, nil
 		}
 	}
 	return nil, nil
 }
 
-// placeOf reads a message, nil if it is that of no job.
-func (c *Client) placeOf(in string, m *stream.Message) *place {
+// placeOf reads a message, nil if it is that of no job. The error is that of keys that
+// cannot be read.
+func (c *Client) placeOf(in string, m *stream.Message) (*place, error) {
 	p := &place{stream: in, message: m}
 	ok := false
 	if in == c.broker.Later() {
@@ -53,13 +60,15 @@ func (c *Client) placeOf(in string, m *stream.Message) *place {
 		p.later = p.Lane == stream.LaneLater
 	}
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	e, err := task.DecodeEnvelope(m.Data)
-	if err == nil && e.ID == p.ID && e.Queue == p.Queue && e.User.Owner() == p.Owner {
-		p.envelope = e
+	switch err := c.broker.Counts(m); {
+	case errors.Is(err, task.ErrNoKeys):
+		return nil, err
+	case err == nil:
+		p.envelope, _ = task.DecodeEnvelope(m.Data)
 	}
-	return p
+	return p, nil
 }
 
 // signed says whether somebody signed the job: then workers may believe signatures alone.

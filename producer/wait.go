@@ -88,7 +88,7 @@ func (h *handle) awaitAll(ctx context.Context) (*task.Record, error) {
 	if err != nil || !r.Callbacks {
 		return r, err
 	}
-	callbacks := &handle{client: h.client, id: task.CallbacksID(h.id), queue: r.Queue, owner: r.User.Owner(), queued: true}
+	callbacks := &handle{client: h.client, id: task.CallbacksID(h.id), queue: r.Queue, owner: r.User.Owner(), queued: true, callbacks: true}
 	if _, err := callbacks.await(ctx); err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (h *handle) await(ctx context.Context) (*task.Record, error) {
 	search, missing := began.Add(missingFirst), false
 	for {
 		var soon <-chan time.Time
-		searched := h.queued && task.Whole(id) && time.Now().After(search)
+		searched := h.queued && (task.Whole(id) || h.callbacks) && time.Now().After(search)
 		r, err := h.look(ctx, searched)
 		if searched {
 			search = time.Now().Add(missingLater)
@@ -133,6 +133,8 @@ func (h *handle) await(ctx context.Context) (*task.Record, error) {
 			soon = time.After(soonLimit)
 		case errors.Is(err, ErrNoSuchJob) && time.Since(began) < soonLimit:
 			soon = time.After(lookSoon)
+		case errors.Is(err, task.ErrNoKeys): // they come back, as a server does
+			soon = time.After(soonLimit)
 		case err != nil || r != nil:
 			return r, err
 		default:
@@ -164,9 +166,24 @@ func (h *handle) look(ctx context.Context, search bool) (*task.Record, error) {
 	if r != nil || met || h.stored() && !search {
 		return r, nil
 	}
-	_, err = h.client.statusOf(ctx, at.Queue, at.Owner, h.id)
+	if h.callbacks {
+		err = h.client.lookForCallbacks(ctx, at, h.id)
+	} else {
+		_, err = h.client.statusOf(ctx, at.Queue, at.Owner, h.id)
+	}
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return nil, nil
 	}
 	return nil, err
+}
+
+// lookForCallbacks is ErrNoSuchJob if neither the callbacks of a job lie anywhere nor the job, whose worker would queue
+// them again.
+func (c *Client) lookForCallbacks(ctx context.Context, at stream.Home, id string) error {
+	for _, id := range [...]string{id, task.RootID(id)} {
+		if p, err := c.locate(ctx, at.Queue, at.Owner, id); err != nil || p != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("producer: callbacks %s: %w: they are not queued any more and have not ended (see what was put aside: \"natsasync rejected ls\")", task.Quote(id), ErrNoSuchJob)
 }

@@ -207,6 +207,25 @@ func (k *Keys) CheckWorker(s *Signer, queues []string) error {
 	return nil
 }
 
+// MayWork says whether what the key of a worker records in a queue counts at that time, by the
+// server's clock. For workers, while they run: keys go and are retired.
+func (k *Keys) MayWork(s *Signer, queue string, now time.Time) error {
+	set, err := k.current()
+	if err != nil {
+		return err
+	}
+	own := set[s.public]
+	switch {
+	case own == nil:
+		return fmt.Errorf("key %s: it is not among the keys that are trusted any more (add it to them)", s.public)
+	case !holds(own.Works, queue):
+		return fmt.Errorf("key %s: it may not work queue %s any more (add that to its works)", own.label(), Quote(queue))
+	case !own.Retired.IsZero() && now.After(own.Retired):
+		return fmt.Errorf("key %s: it was retired on %s (give the worker another)", own.label(), own.Retired.Format(time.RFC3339))
+	}
+	return nil
+}
+
 // MayQueue says whether jobs that a worker of this key runs may queue into a queue. For
 // workers.
 func (k *Keys) MayQueue(s *Signer, queue string) error {

@@ -186,11 +186,16 @@ func (s *site) registry() *registry.Registry {
 // work runs a worker until the test ends.
 func (s *site) work(change ...func(*consumer.Config)) *consumer.Worker {
 	s.t.Helper()
+	return s.workWith(s.registry(), change...)
+}
+
+func (s *site) workWith(reg *registry.Registry, change ...func(*consumer.Config)) *consumer.Worker {
+	s.t.Helper()
 	cfg := consumer.Config{Queues: []string{"default", "docs"}, Trust: s.trust, Signer: s.docs, Logger: quiet, ShutdownTimeout: time.Second}
 	for _, f := range change {
 		f(&cfg)
 	}
-	w, err := consumer.New(s.t.Context(), s.dial(), s.registry(), cfg)
+	w, err := consumer.New(s.t.Context(), s.dial(), reg, cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,0 +1,58 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// LastJob returns the last message of a job in the stream Jobs that counts, or if none does the last one. Whoever may
+// publish may have put others beside it, in lanes that nobody has made too. queue and owner may be "*".
+func (b *Broker) LastJob(ctx context.Context, queue, owner, id string) (*Message, error) {
+	last, err := b.Last(ctx, b.Jobs(), b.Job(queue, "*", owner, id))
+	if err != nil || last == nil || queue == "*" || owner == "*" || b.bound(b.Jobs()) || b.Counts(last) == nil {
+		return last, err
+	}
+	all, err := b.InLanes(ctx, queue, owner, id)
+	if len(all) == 0 {
+		return last, err
+	}
+	found := all[0]
+	for _, m := range all[1:] {
+		if m.Seq > found.Seq {
+			found = m
+		}
+	}
+	return found, err
+}
+
+// InLanes returns the messages of a job that count, of which each lane of its queue has at most one.
+func (b *Broker) InLanes(ctx context.Context, queue, owner, id string) ([]*Message, error) {
+	info, err := b.info(ctx, b.Jobs(), "")
+	if err != nil {
+		return nil, b.missing(b.Jobs(), err)
+	}
+	var all []*Message
+	for _, lane := range slices.Concat([]string{QuotaDefault, LaneFree, LaneLater, LaneCallbacks}, quotasIn(info.Config.Metadata, queue)) {
+		m, err := b.Last(ctx, b.Jobs(), b.Job(queue, lane, owner, id))
+		if err != nil {
+			return nil, err
+		}
+		if m != nil && b.Counts(m) == nil {
+			all = append(all, m)
+		}
+	}
+	return all, nil
+}
+
+// Counts says what speaks against the message of a job: nil if workers would run it, as far as a look at it can tell.
+func (b *Broker) Counts(m *Message) error {
+	at, ok := b.ParseJob(m.Subject)
+	if !ok {
+		at, ok = b.ParseLater(m.Subject)
+	}
+	if !ok {
+		return fmt.Errorf("subject %s is that of no job", quote(m.Subject))
+	}
+	return b.vouch(m, at)
+}
