@@ -49,9 +49,16 @@ type attempt struct {
 	notes   notes
 	staged  staged
 
+	// The delivery's mutex guards these.
+	waits int  // how many goroutines of its handler wait for other jobs
+	owes  bool // its function goes on with a slot that was not free
+
 	overdue time.Time // when its context was seen to have ended; only watchStuck uses these
 	told    bool
 }
+
+// over says whether its function has returned.
+func (a *attempt) over() bool { return a.d.running.Load() != a }
 
 // attempt runs the task of env and hands what came of it to then, in this goroutine,
 // or in another one if the function ended this one by runtime.Goexit.
@@ -99,7 +106,7 @@ func (d *delivery) attempt(env *task.Envelope, preceding *task.Record, then func
 		if err != nil {
 			result.read(err)
 		}
-		d.running.Store(nil)
+		d.ended(result.attempt)
 		cancel()
 		a.notes.flush(a)
 		then(result)

@@ -88,7 +88,7 @@ func (d *delivery) member(m *task.Envelope, preceding *task.Record) *stop {
 
 // goOn takes a slot for the next member, unless the batch must stop here.
 func (d *delivery) goOn() *stop {
-	if err := d.takeSlot(d.ctx); err == nil && d.ctx.Err() == nil {
+	if err := d.takeSlot(d.ctx, nil); err == nil && d.ctx.Err() == nil {
 		return nil
 	}
 	switch cause := context.Cause(d.ctx); {

@@ -34,7 +34,8 @@ type Config struct {
 	// yet are, unless BindOnly. Defaults to "default".
 	Queues []string
 	// Concurrency is the number of slots: how many handlers run at once in this
-	// worker, over all its queues. Defaults to 10.
+	// worker, over all its queues, not counting those that wait for other jobs. Defaults
+	// to 10.
 	Concurrency int
 	// Trust says whose word this worker takes for who queued a job, and for what other
 	// workers recorded. It has no default: set task.TrustFile or task.TrustKeys to take

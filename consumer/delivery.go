@@ -47,7 +47,6 @@ type delivery struct {
 	created  time.Time
 	seq      uint64 // of the record that the fence expects
 	slot     bool
-	waits    int           // how many goroutines of its handler wait for other jobs
 	place    chan struct{} // where it has a place among those that wait, nil if nowhere
 	left     bool          // it has ended
 	lease    lease

@@ -67,6 +67,13 @@ func handed(t *testing.T, w *Worker, n string) *delivery {
 	return w.receive(p, m)
 }
 
+// running is an attempt whose function runs.
+func running(d *delivery) *attempt {
+	a := &attempt{d: d, ctx: d.ctx}
+	d.running.Store(a)
+	return a
+}
+
 func (s *slots) idle() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,14 +90,14 @@ func TestTwoWaitsAtOnceTakeOneSlotAgain(t *testing.T) {
 	t.Parallel()
 	w := idleWorker(t, 2)
 	d := handed(t, w, "1")
-	a := &attempt{d: d}
+	a := running(d)
 	first, second := a.Yield(), a.Yield()
 	if n := w.slots.take(2, nil); n != 2 {
 		t.Fatalf("%d slots free while the handler waits, want 2", n)
 	}
 	ended := make(chan error, 2)
-	for _, resume := range []func(context.Context) error{first, second} {
-		go func() { ended <- resume(t.Context()) }()
+	for _, resume := range []func() error{first, second} {
+		go func() { ended <- resume() }()
 	}
 	// One that waits while the other does is as good as one that waits for a slot.
 	for start := time.Now(); w.slots.waiting() < 2 && time.Since(start) < 100*time.Millisecond; {
@@ -112,11 +119,70 @@ func TestWaitThatOutlivesItsJobTakesNoSlot(t *testing.T) {
 	t.Parallel()
 	w := idleWorker(t, 2)
 	d := handed(t, w, "1")
-	resume := (&attempt{d: d}).Yield()
+	resume := running(d).Yield()
 	d.leave(nil)
-	if err := resume(d.ctx); err == nil {
+	if err := resume(); err == nil {
 		t.Error("a handler that has ended goes on")
 	}
+	if n := w.slots.idle(); n != 2 {
+		t.Errorf("%d of 2 slots are free after the job has ended", n)
+	}
+}
+
+// A function may go on although its context ended while it waited for a slot: until it
+// returns, no other runs in its place.
+func TestFunctionThatGoesOnWithoutASlotOwesOne(t *testing.T) {
+	t.Parallel()
+	w := idleWorker(t, 1)
+	d := handed(t, w, "1")
+	a := running(d)
+	resume := a.Yield()
+	if n := w.slots.take(1, nil); n != 1 {
+		t.Fatal("no slot is free while the handler waits")
+	}
+	d.end(errShutdown)
+	if err := resume(); !errors.Is(err, errShutdown) {
+		t.Errorf("resume: %v", err)
+	}
+	w.slots.give(1)
+	if n := w.slots.take(1, nil); n != 0 {
+		t.Error("another job runs beside the function that goes on")
+	}
+	again := a.Yield()
+	if n := w.slots.idle(); n != 1 {
+		t.Errorf("%d of 1 slots are free while it waits again", n)
+	}
+	_ = again()
+	d.ended(a)
+	d.leave(nil)
+	if n := w.slots.idle(); n != 1 {
+		t.Errorf("%d of 1 slots are free after the job has ended", n)
+	}
+}
+
+// What a handler leaves behind has no part in the slot of what its job does next: of a
+// batch's next member, or of waiting for what it continues as.
+func TestGoroutineThatOutlivesItsHandlerGivesAndTakesNoSlot(t *testing.T) {
+	t.Parallel()
+	w := idleWorker(t, 2)
+	d := handed(t, w, "1")
+	a := running(d)
+	resume := a.Yield()
+	d.ended(a)
+	if err := resume(); err == nil || w.slots.idle() != 2 {
+		t.Errorf("it took a slot (%v), %d of 2 are free", err, w.slots.idle())
+	}
+	if err := d.takeSlot(d.ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	next := running(d)
+	resume = a.Yield()
+	if n := w.slots.idle(); n != 1 {
+		t.Errorf("it gave the next one's slot back: %d of 2 are free", n)
+	}
+	_ = resume()
+	d.ended(next)
+	d.leave(nil)
 	if n := w.slots.idle(); n != 2 {
 		t.Errorf("%d of 2 slots are free after the job has ended", n)
 	}

@@ -178,9 +178,7 @@ func (a *attempt) Stage(spec task.Spec) (*task.Envelope, error) {
 }
 
 // Yield makes attempt a [task.Host].
-func (a *attempt) Yield() func(context.Context) error {
-	return a.d.yield()
-}
+func (a *attempt) Yield() (resume func() error) { return a.d.yield(a) }
 
 // event tells whoever listens; nobody waits for it.
 func (w *Worker) event(kind string, a *attempt, progress float64, text string) {

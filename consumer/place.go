@@ -20,52 +20,85 @@ func (d *delivery) releaseSlot() {
 
 // yield gives the slot back while a handler waits. One that waits for several jobs at
 // once has none until it waits for nothing any more: what it waits for may need that slot.
-func (d *delivery) yield() (resume func(context.Context) error) {
+// It goes on with a slot only, however soon the wait itself has ended.
+func (d *delivery) yield(a *attempt) (resume func() error) {
 	d.mu.Lock()
-	d.waits++
+	a.waits++
+	had := !a.over() && (d.slot || a.owes)
+	if had {
+		d.slot, a.owes = false, false
+	}
 	d.mu.Unlock()
-	d.releaseSlot()
-	return func(ctx context.Context) error {
+	if had {
+		d.from.slots.give(1)
+	}
+	return func() error {
 		d.mu.Lock()
-		d.waits--
-		waits := d.waits
+		a.waits--
+		waits := a.waits
 		d.mu.Unlock()
 		if waits > 0 {
 			return nil
 		}
-		return d.takeSlot(ctx)
+		return d.takeSlot(a.ctx, a)
 	}
 }
 
-// takeSlot waits until the job may run again. A goroutine of a handler may outlive it:
-// the delivery has at most one slot, and none once it has ended.
-func (d *delivery) takeSlot(ctx context.Context) error {
+// takeSlot waits until a may go on, or the next attempt may begin if a is nil. A goroutine
+// of a handler may outlive it: the delivery has at most one slot, and none once it has ended.
+func (d *delivery) takeSlot(ctx context.Context, a *attempt) error {
 	d.taking.Lock()
 	defer d.taking.Unlock()
 	d.mu.Lock()
-	has, left := d.slot, d.left
+	has, over := d.slot, d.left || d.running.Load() != a
 	d.mu.Unlock()
-	if has {
+	switch {
+	case over:
+		return errSettled
+	case has:
 		return nil
 	}
-	if left {
-		return errSettled
-	}
 	if err := d.from.slots.wait(ctx); err != nil {
+		d.owe(a)
 		return err
 	}
 	d.mu.Lock()
-	left = d.left
-	d.slot = !left && d.waits == 0
+	over = d.left || d.running.Load() != a
+	d.slot = !over && (a == nil || a.waits == 0)
 	keeps := d.slot
 	d.mu.Unlock()
 	if !keeps {
 		d.from.slots.give(1)
 	}
-	if left {
+	if over {
 		return errSettled
 	}
 	return nil
+}
+
+// owe counts a slot for a function that may go on although its context ended while it
+// waited for one.
+func (d *delivery) owe(a *attempt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a == nil || a.over() || a.owes || a.waits > 0 {
+		return
+	}
+	a.owes = true
+	d.from.slots.owe()
+}
+
+// ended says that the function of a has returned: it owes nothing any more, and what it
+// has left behind neither gives nor takes a slot.
+func (d *delivery) ended(a *attempt) {
+	d.mu.Lock()
+	owed := a.owes
+	a.owes = false
+	d.running.Store(nil)
+	d.mu.Unlock()
+	if owed {
+		d.from.slots.give(1)
+	}
 }
 
 // takePlace reserves a place among those that wait, for a whole job that may come to;

@@ -102,6 +102,13 @@ func (s *slots) wait(ctx context.Context) error {
 	return nil
 }
 
+// owe takes a slot that may not be there: none is free before it is given back.
+func (s *slots) owe() {
+	s.mu.Lock()
+	s.free--
+	s.mu.Unlock()
+}
+
 // leave forgets one who no longer waits, and passes on a wake-up that came too late.
 func (s *slots) leave(h *hunger) {
 	s.mu.Lock()

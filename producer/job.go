@@ -39,8 +39,9 @@ func (j *Job[Out]) Queue() string {
 // cancelled, and is something else if we could not ask: [ErrNoSuchJob], [ErrAmbiguous],
 // [ErrStaged], [ErrAborted], or what ended ctx. Without a deadline it waits for ever, over outages
 // too. If the callbacks were taken away it is [ErrNoSuchJob], and [Job.Outcome] still tells
-// how the job ended. In a handler it gives the worker's slot back while it waits, and is [ErrDeadlock]
-// at once for a job that needs the lane of the one that runs.
+// how the job ended. In a handler it gives the worker's slot back while it waits, and returns
+// once it has one again, which may be after ctx has ended, or once the handler is to end
+// itself; it is [ErrDeadlock] at once for a job that needs the lane of the one that runs.
 func (j *Job[Out]) Wait(ctx context.Context) (Out, error) {
 	r, err := j.h.wait(ctx)
 	if err != nil {

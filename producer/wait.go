@@ -50,7 +50,7 @@ func (h *handle) wait(ctx context.Context) (r *task.Record, err error) {
 	}
 	resume := a.Yield()
 	r, err = h.awaitAll(ctx)
-	if again := resume(ctx); again != nil && err == nil {
+	if again := resume(); again != nil && err == nil {
 		return nil, fmt.Errorf("producer: job %s: go on after waiting: %w", task.Quote(h.id), again)
 	}
 	return r, err

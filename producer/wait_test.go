@@ -225,9 +225,9 @@ func (h *host) Stage(s task.Spec) (*task.Envelope, error) {
 	return e, err
 }
 
-func (h *host) Yield() func(context.Context) error {
+func (h *host) Yield() func() error {
 	h.yields++
-	return func(context.Context) error { h.resumes++; return nil }
+	return func() error { h.resumes++; return nil }
 }
 
 func inHandler(t *testing.T, id, lane string, limited bool) (context.Context, *host) {

@@ -38,8 +38,8 @@ type Host interface {
 	// its envelope.
 	Stage(Spec) (*Envelope, error)
 	// Yield gives the worker's slot back while the handler waits; the returned
-	// function takes one again.
-	Yield() (resume func(context.Context) error)
+	// function returns once it has one again, or once the attempt's context has ended.
+	Yield() (resume func() error)
 }
 
 type attemptKey struct{}
