@@ -167,6 +167,9 @@ func (a *attempt) Stage(spec task.Spec) (*task.Envelope, error) {
 	body := e.Encode()
 	a.staged.mu.Lock()
 	defer a.staged.mu.Unlock()
+	if a.over() {
+		return nil, errors.New("the job that queues it has ended (queue before the handler returns)")
+	}
 	if a.staged.size += len(body); a.staged.size > task.MaxEnvelope {
 		return nil, fmt.Errorf("the jobs that a job queues have more than %d bytes together: %w", task.MaxEnvelope, task.ErrTooLarge)
 	}

@@ -12,7 +12,7 @@ import (
 // the calls travel in the job's outcome and are published once that is recorded, for
 // the job's own user. Outside a handler Enqueue is an error. A handle knows its ID and
 // shows the job as pending, and everything else is [ErrStaged]: use [Find] with the ID
-// once the job has ended.
+// once the job has ended. When the handler has returned, Enqueue is an error.
 func Within(ctx context.Context) Enqueuer { return within{task.AttemptFrom(ctx)} }
 
 type within struct{ attempt *task.Attempt }
