@@ -170,13 +170,13 @@ func (a *attempt) Stage(spec task.Spec) (*task.Envelope, error) {
 	if a.over() {
 		return nil, errors.New("the job that queues it has ended (queue before the handler returns)")
 	}
-	if a.staged.size += len(body); a.staged.size > task.MaxEnvelope {
+	if a.staged.size+len(body) > task.MaxEnvelope {
 		return nil, fmt.Errorf("the jobs that a job queues have more than %d bytes together: %w", task.MaxEnvelope, task.ErrTooLarge)
 	}
 	if len(a.staged.bodies) == task.MaxCalls {
 		return nil, fmt.Errorf("a job queues at most %d jobs: %w", task.MaxCalls, task.ErrTooLarge)
 	}
-	a.staged.bodies = append(a.staged.bodies, body)
+	a.staged.bodies, a.staged.size = append(a.staged.bodies, body), a.staged.size+len(body)
 	return e, nil
 }
 

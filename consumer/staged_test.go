@@ -2,13 +2,52 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/natsasync/natsasync/embedded/embeddedtest"
 	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
+
+// What does not fit takes no room from what does.
+func TestStagedJobThatIsRefusedForItsSizeTakesNoRoom(t *testing.T) {
+	t.Parallel()
+	env := embeddedtest.New(t)
+	reg := registry.New()
+	ran := make(chan int, 3)
+	handle(reg, echo, func(_ context.Context, in string) (string, error) {
+		ran <- len(in)
+		return "", nil
+	})
+	handle(reg, work, func(ctx context.Context, in string) (string, error) {
+		stage := func(in string) error {
+			_, err := producer.Enqueue(ctx, producer.Within(ctx), echo.On(at, in))
+			return err
+		}
+		large := strings.Repeat("x", 150<<10)
+		if err := stage(large); err != nil {
+			t.Errorf("a job of 150 KiB: %v", err)
+		}
+		if err := stage(large); !errors.Is(err, task.ErrTooLarge) {
+			t.Errorf("300 KiB together: error is %v, want %v", err, task.ErrTooLarge)
+		}
+		if err := stage("small"); err != nil {
+			t.Errorf("a small one after that: %v", err)
+		}
+		return in, nil
+	})
+	env.Work(reg)
+	wait(t, patience, queue(t, env, work.On(at, "outer")))
+	got := []int{receive(t, patience, "a staged job", ran), receive(t, patience, "another", ran)}
+	if d := cmp.Diff([]int{150 << 10, len("small")}, got); d != "" {
+		t.Error(d)
+	}
+}
 
 // A goroutine that outlives its handler is told that it queues nothing any more, however
 // the handler has ended.
