@@ -35,6 +35,9 @@ type reader struct {
 	bound bool
 	last  uint64 // the sequence of the last outcome that was done with
 	cause string // why it does not listen, as last logged
+
+	failing  uint64 // the sequence of the outcome whose handler failed last
+	failures int    // how often it did
 }
 
 // bind finds the consumer or makes it: at first from now on, later from where it was.

@@ -64,8 +64,7 @@ func (r *reader) deliver(ctx context.Context, msg jetstream.Msg, lease time.Dura
 	seq := meta.Sequence.Stream
 	s := r.b.ReadStanding(&stream.Message{Subject: msg.Subject(), Seq: seq, Time: meta.Timestamp, Header: msg.Headers(), Data: msg.Data()})
 	if errors.Is(s.Wrong, task.ErrNoKeys) {
-		r.logger.ErrorContext(ctx, "nobody is believed and no outcome is handed out: the keys cannot be read", "err", s.Wrong)
-		return msg.NakWithDelay(firstPause)
+		return r.putOff(ctx, msg, s.Wrong)
 	}
 	if s.Record != nil && s.Record.End == task.Cancelled {
 		// Whoever may cancel may have done so without looking, after the job had ended.
@@ -81,27 +80,50 @@ func (r *reader) deliver(ctx context.Context, msg jetstream.Msg, lease time.Dura
 	if fn == nil {
 		return r.done(msg, seq)
 	}
-	called := false
+	var unread error
 	err = await(msg, lease, begin(func() error {
-		if err := r.b.Fill(ctx, s.Subject, s.Record); err != nil {
-			return err
+		if unread = r.b.Fill(ctx, s.Subject, s.Record); unread != nil {
+			return unread
 		}
-		called = true
 		return fn(context.WithoutCancel(ctx), s.Record.Outcome)
 	}))
-	if err == nil {
-		return r.done(msg, seq)
+	switch {
+	case unread != nil:
+		return r.putOff(ctx, msg, unread)
+	case err != nil:
+		return r.failed(ctx, msg, seq, s.Record, err)
 	}
-	if !called && ctx.Err() != nil {
+	return r.done(msg, seq)
+}
+
+// putOff gives back what could not be read now, for as often as it takes: its handler was
+// not called.
+func (r *reader) putOff(ctx context.Context, msg jetstream.Msg, why error) error {
+	switch {
+	case ctx.Err() != nil:
 		return msg.Nak()
+	case errors.Is(why, task.ErrNoKeys):
+		r.logger.ErrorContext(ctx, "nobody is believed and no outcome is handed out: the keys cannot be read", "err", why)
+	default:
+		r.logger.ErrorContext(ctx, "an outcome cannot be read now and is put off", "subject", msg.Subject(), "err", why)
 	}
-	log := r.logger.With("id", s.Record.ID, "task", s.Record.Task, "end", s.Record.End, "try", meta.NumDelivered, "err", err)
-	if meta.NumDelivered >= tries {
+	return msg.NakWithDelay(firstPause)
+}
+
+// failed has the handler called again, or gives its outcome up. It counts calls: the
+// server counts deliveries, also those that no handler saw.
+func (r *reader) failed(ctx context.Context, msg jetstream.Msg, seq uint64, rec *task.Record, why error) error {
+	if r.failing != seq {
+		r.failing, r.failures = seq, 0
+	}
+	r.failures++
+	log := r.logger.With("id", rec.ID, "task", rec.Task, "end", rec.End, "try", r.failures, "err", why)
+	if r.failures >= tries {
 		log.ErrorContext(ctx, "the handler keeps failing, its outcome is given up")
 		return r.done(msg, seq)
 	}
 	log.WarnContext(ctx, "the handler failed and will be called again")
-	return msg.NakWithDelay(firstPause << (meta.NumDelivered - 1))
+	return msg.NakWithDelay(firstPause << (r.failures - 1))
 }
 
 func (r *reader) done(msg jetstream.Msg, seq uint64) error {

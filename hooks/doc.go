@@ -34,9 +34,10 @@
 //
 // An error, a panic and an exit of its goroutine are the same: the handler gets the same
 // outcome again after 1, 2, 4 and 8 seconds, and nothing else meanwhile. After the fifth
-// try an error is logged and the next outcome is next. A handler may take as long as it
-// wants.
+// try an error is logged and the next outcome is next. A try is a call of the handler;
+// each process counts its own, and a new one anew. A handler may take as long as it wants.
 //
-// A record that cannot be read is logged and passed over. A server that is away, and a
-// consumer that somebody deleted, only make it wait: it goes on by itself where it was.
+// A record that nobody can read is logged and passed over. A server that is away, a consumer
+// that somebody deleted, and a file of trusted keys that cannot be read only make it wait:
+// it goes on by itself where it was, and no try is used up.
 package hooks

@@ -77,7 +77,7 @@ func (o *office) record(t testing.TB, r task.Record) {
 	}
 	r.User = alice
 	owner := r.User.Owner()
-	msg := stream.Fenced(o.b.Names.Outcome(r.Queue, string(r.End), owner, r.ID), o.b.Fence(r.Queue, owner, r.ID), 0, r.Encode())
+	msg := o.b.Fenced(o.b.Names.Outcome(r.Queue, string(r.End), owner, r.ID), o.b.Fence(r.Queue, owner, r.ID), 0, r.Encode())
 	_, err := o.b.Publish(t.Context(), msg)
 	must(t, err)
 }
