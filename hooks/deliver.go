@@ -66,41 +66,50 @@ func (r *reader) deliver(ctx context.Context, msg jetstream.Msg, lease time.Dura
 	if errors.Is(s.Wrong, task.ErrNoKeys) {
 		return r.putOff(ctx, msg, s.Wrong)
 	}
-	if s.Record != nil && s.Record.End == task.Cancelled {
-		// Whoever may cancel may have done so without looking, after the job had ended.
-		if stands, err := r.b.Standing(ctx, s.Queue, s.Owner, s.ID); err == nil && stands.Record != nil && stands.Record.End != task.Cancelled {
-			s.Record, s.Wrong = nil, fmt.Errorf("job %s had ended before it was cancelled", s.ID)
-		}
-	}
 	if s.Record == nil {
-		r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject(), "seq", seq, "err", s.Wrong)
-		return r.done(msg, seq)
+		return r.passOver(ctx, msg, seq, s.Wrong)
 	}
 	fn := r.handlers.of(s.Record.End)
 	if fn == nil {
 		return r.done(msg, seq)
 	}
-	var unread error
+	var unread, void error
 	err = await(msg, lease, begin(func() error {
-		if unread = r.b.Fill(ctx, s.Subject, s.Record); unread != nil {
-			return unread
+		if void, unread = r.complete(ctx, s); void != nil || unread != nil {
+			return nil
 		}
 		return fn(context.WithoutCancel(ctx), s.Record.Outcome)
 	}))
 	switch {
 	case unread != nil:
 		return r.putOff(ctx, msg, unread)
+	case void != nil:
+		return r.passOver(ctx, msg, seq, void)
 	case err != nil:
 		return r.failed(ctx, msg, seq, s.Record, err)
 	}
 	return r.done(msg, seq)
 }
 
+// complete reads what else a handler must know of a record. void is why its handler is not
+// to be told.
+func (r *reader) complete(ctx context.Context, s stream.Standing) (void, unread error) {
+	if s.Record.End != task.Cancelled {
+		return nil, r.b.Fill(ctx, s.Subject, s.Record)
+	}
+	// Whoever may cancel may have done so without looking, after the job had ended.
+	stands, err := r.b.Standing(ctx, s.Queue, s.Owner, s.ID)
+	if err == nil && stands.Record != nil && stands.Record.End != task.Cancelled {
+		void = fmt.Errorf("job %s had ended before it was cancelled", s.ID)
+	}
+	return void, err
+}
+
 // putOff gives back what could not be read now, for as often as it takes: its handler was
 // not called.
 func (r *reader) putOff(ctx context.Context, msg jetstream.Msg, why error) error {
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || r.b.Conn().IsClosed():
 		return msg.Nak()
 	case errors.Is(why, task.ErrNoKeys):
 		r.logger.ErrorContext(ctx, "nobody is believed and no outcome is handed out: the keys cannot be read", "err", why)
@@ -108,6 +117,11 @@ func (r *reader) putOff(ctx context.Context, msg jetstream.Msg, why error) error
 		r.logger.ErrorContext(ctx, "an outcome cannot be read now and is put off", "subject", msg.Subject(), "err", why)
 	}
 	return msg.NakWithDelay(firstPause)
+}
+
+func (r *reader) passOver(ctx context.Context, msg jetstream.Msg, seq uint64, why error) error {
+	r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject(), "seq", seq, "err", why)
+	return r.done(msg, seq)
 }
 
 // failed has the handler called again, or gives its outcome up. It counts calls: the

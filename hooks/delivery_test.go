@@ -95,12 +95,8 @@ func TestALongHandlerKeepsItsOutcome(t *testing.T) {
 	o, d := newOffice(t), newDesk()
 	cfg := hooks.Config{Durable: "mailer"}
 	o.subscribe(t, hooks.Handlers{Success: d.note("")}, cfg).Stop()
-	c, err := o.js.Consumer(t.Context(), o.b.Outcomes(), "mailer")
-	must(t, err)
-	short := c.CachedInfo().Config
-	short.AckWait = 500 * time.Millisecond
-	_, err = o.js.UpdateConsumer(t.Context(), o.b.Outcomes(), short)
-	must(t, err)
+	const lease = 500 * time.Millisecond
+	shorten(t, o, "mailer", lease)
 
 	release := make(chan struct{})
 	o.subscribe(t, hooks.Handlers{Success: func(_ context.Context, out task.Outcome) error {
@@ -112,13 +108,24 @@ func TestALongHandlerKeepsItsOutcome(t *testing.T) {
 	d.holds(t, "J1")
 	// Another subscriber would get it as soon as the lease ran out.
 	o.subscribe(t, hooks.Handlers{Success: d.note("")}, cfg)
-	timer := time.NewTimer(4 * short.AckWait)
+	timer := time.NewTimer(4 * lease)
 	defer timer.Stop()
 	<-timer.C
 	close(release)
 	o.succeed(t, "J2")
 	d.holds(t, "J2")
 	d.isEmpty(t)
+}
+
+// shorten makes the time short after which an outcome comes again.
+func shorten(t testing.TB, o *office, durable string, lease time.Duration) {
+	t.Helper()
+	c, err := o.js.Consumer(t.Context(), o.b.Outcomes(), durable)
+	must(t, err)
+	cfg := c.CachedInfo().Config
+	cfg.AckWait = lease
+	_, err = o.js.UpdateConsumer(t.Context(), o.b.Outcomes(), cfg)
+	must(t, err)
 }
 
 func TestStopWaitsForTheHandlerAndLeavesTheNextOutcome(t *testing.T) {
