@@ -31,8 +31,8 @@ const (
 //
 // The fields are those of [Key]. A changed file counts within a second or two, without a
 // restart. While it is gone, cannot be read or is wrong, nothing is believed and no job is
-// started, see [ErrNoKeys]: replace it by renaming another over it. A file that everybody
-// may write is refused, and one of more than 1 MiB.
+// started, see [ErrNoKeys]; those that run go on. Replace it by renaming another over it. A
+// file that everybody may write is refused, and one of more than 1 MiB.
 func TrustFile(path string) *Keys { return &Keys{path: path} }
 
 // current returns the keys as they are now.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/natsasync/natsasync/batch"
 	"github.com/natsasync/natsasync/consumer"
 	"github.com/natsasync/natsasync/task"
 )
@@ -17,19 +18,8 @@ func TestAWorkerWithoutItsKeysStartsNoJob(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	path := filepath.Join(t.TempDir(), "keys.json")
-	text, err := json.Marshal(map[string]any{"keys": s.keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(text []byte) {
-		t.Helper()
-		if err := os.WriteFile(path+".new", text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+".new", path); err != nil {
-			t.Fatal(err)
-		}
-	}
+	text := mustKeys(t, s.keys...)
+	put := func(text []byte) { putKeys(t, path, text) }
 	put(text)
 	s.trust = task.TrustFile(path)
 	log := &lines{}
@@ -84,6 +74,63 @@ func TestAWorkerWithoutItsKeysStartsNoJob(t *testing.T) {
 	}
 	if code := s.refused(m.Subject); code != "key" {
 		t.Errorf("a job signed with a key that is gone is put aside as %q", code)
+	}
+}
+
+// Who cannot read the keys believes nobody, and needs to believe nobody to go on with what
+// is its own: a job that nothing was recorded of, and one whose last record is its own claim.
+func TestAWorkerGoesOnWithWhatRunsWhileItHasNoKeys(t *testing.T) {
+	t.Parallel()
+	const lease = 6 * time.Second
+	s := newSiteOf(t, lease)
+	path := filepath.Join(t.TempDir(), "keys.json")
+	text := mustKeys(t, s.keys...)
+	putKeys(t, path, text)
+	keys := task.TrustFile(path)
+	s.trust = keys
+	log := &lines{}
+	s.work(func(c *consumer.Config) { c.Logger = log.logger() })
+	web := s.producer(s.web)
+	claimed := queue(s, web, alice, batch.Serial(linger.On("", "claimed"), say.On("", "next")))
+	plain := queue(s, web, alice, linger.On("", "plain").With(task.WithoutQuota()))
+	for s.count("linger claimed alice") == 0 || s.count("linger plain alice") == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for keys.Check() == nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	// A lease that is not confirmed is lost after two thirds of it.
+	for until := time.Now().Add(lease * 3 / 2); time.Now().Before(until) && !strings.Contains(log.String(), "reassigned"); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	putKeys(t, path, text)
+	for keys.Check() != nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	close(s.gate)
+	succeeds(s, claimed)
+	succeeds(s, plain)
+	for _, name := range []string{"linger claimed alice", "linger plain alice", "say next alice"} {
+		if n := s.count(name); n != 1 {
+			t.Errorf("%q ran %d times", name, n)
+		}
+	}
+	if strings.Contains(log.String(), "reassigned") {
+		t.Errorf("a lease was lost:\n%s", log)
+	}
+}
+
+func putKeys(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
 	}
 }
 

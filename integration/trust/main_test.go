@@ -53,7 +53,10 @@ type site struct {
 	gate chan struct{}
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { return newSiteOf(t, lease) }
+
+// newSiteOf is a site with a lease of its own.
+func newSiteOf(t *testing.T, lease time.Duration) *site {
 	t.Helper()
 	srv, err := embedded.Start(embedded.Config{Port: -1, Logger: quiet})
 	if err != nil {
