@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,9 +41,10 @@ func (c *Client) checkQuota(ctx context.Context, l lane) error {
 	return nil
 }
 
-// pending is how many jobs of a queue wait, as last read.
+// pending is how many jobs of a queue wait, as last read. Reading takes as long as the server does: mine has room for
+// the one call that may, so that others can stop waiting for it.
 type pending struct {
-	mu   sync.Mutex
+	mine chan struct{}
 	n    int
 	read time.Time
 }
@@ -56,12 +56,16 @@ func (c *Client) checkPending(ctx context.Context, queue string, more int) error
 	c.mu.Lock()
 	p := c.pending[queue]
 	if p == nil {
-		p = &pending{}
+		p = &pending{mine: make(chan struct{}, 1)}
 		c.pending[queue] = p
 	}
 	c.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	select {
+	case p.mine <- struct{}{}:
+		defer func() { <-p.mine }()
+	case <-ctx.Done():
+		return fmt.Errorf("producer: count the jobs of queue %s: another call waits for the answer: %w", task.Quote(queue), context.Cause(ctx))
+	}
 	if time.Since(p.read) > time.Second {
 		n, err := c.length(ctx, queue)
 		if err != nil {

@@ -216,6 +216,52 @@ func TestAFullQueueRefusesMore(t *testing.T) {
 	}
 }
 
+func TestADeadlineCountsWhileAnotherCallCountsTheQueue(t *testing.T) {
+	t.Parallel()
+	w := start(t, producer.Config{MaxPending: 2})
+	down, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := w.server.Shutdown(down); err != nil {
+		t.Fatal(err)
+	}
+	for w.js.Conn().IsConnected() {
+		time.Sleep(time.Millisecond)
+	}
+	patient, giveUp := context.WithTimeout(as(t, alice), time.Minute)
+	first := make(chan error, 1)
+	go func() {
+		_, err := producer.Enqueue(patient, w.client, add.On("", args{}))
+		first <- err
+	}()
+	for asked := 0; asked == 0; time.Sleep(time.Millisecond) { // it waits for the answer to what the connection holds back
+		var err error
+		if asked, err = w.js.Conn().Buffered(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	brief, stop := context.WithTimeout(as(t, alice), 200*time.Millisecond)
+	defer stop()
+	second := make(chan error, 1)
+	go func() {
+		job, err := producer.Enqueue(brief, w.client, add.On("", args{}))
+		if job != nil {
+			err = fmt.Errorf("it has the handle %s: %w", job.ID(), err)
+		}
+		second <- err
+	}()
+	select {
+	case err := <-second:
+		wantErr(t, err, context.DeadlineExceeded)
+		if !strings.Contains(err.Error(), `"default"`) || errors.Is(err, producer.ErrUnknown) {
+			t.Errorf("error is %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the second call waits longer than its context")
+	}
+	giveUp()
+	wantErr(t, <-first, context.Canceled)
+}
+
 func TestWithoutAnAnswerTheHandleKeepsTheID(t *testing.T) {
 	t.Parallel()
 	srvGone := start(t, producer.Config{})
