@@ -87,11 +87,20 @@ func (c *Client) enqueueAll(ctx context.Context, all []*task.Envelope) ([]*handl
 	}
 	errs := c.send(ctx, all, handles)
 	var refused []error
+	missing := make(map[string]error)
 	for i, e := range all {
 		err := errs[i]
-		if errors.Is(err, stream.ErrNoAnswer) || errors.Is(err, stream.ErrNoStream) || errors.Is(err, stream.ErrExists) {
+		switch {
+		case errors.Is(err, stream.ErrNoStream) && missing[e.Queue] != nil:
+			err = missing[e.Queue]
+		case errors.Is(err, stream.ErrNoStream) && ctx.Err() != nil:
+			err = fmt.Errorf("producer: job %s: %w: %w", task.Quote(e.ID), err, context.Cause(ctx))
+		case errors.Is(err, stream.ErrNoAnswer), errors.Is(err, stream.ErrNoStream), errors.Is(err, stream.ErrExists):
 			err = c.publish(ctx, e, e.Encode())
-		} else if !errors.Is(err, errUnsent) {
+			if errors.Is(err, ErrNoSuchQueue) {
+				missing[e.Queue] = err
+			}
+		case !errors.Is(err, errUnsent):
 			err = c.answer(err, e.Queue, e.ID)
 		}
 		handles[i].queued = err == nil

@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -82,5 +83,61 @@ func TestManyWithoutAnAnswerKeepTheirHandles(t *testing.T) {
 	}
 	if len(err.Error()) > 10_000 {
 		t.Errorf("the error has %d bytes", len(err.Error()))
+	}
+}
+
+func TestManyCallsForAQueueThatIsNotThereAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := start(t, producer.Config{})
+	calls := make([]task.Call[int], 300)
+	for i := range calls {
+		calls[i] = add.On("", args{i, 0}).With(task.InQueue("nowhere"))
+	}
+	calls[200] = add.On("", args{200, 0})
+	long, cancel := context.WithTimeout(as(t, alice), time.Minute)
+	defer cancel()
+	took := 0
+	requests := w.requests(t, func() {
+		jobs, err := producer.EnqueueAll(long, w.client, calls)
+		wantErr(t, err, producer.ErrNoSuchQueue)
+		if errors.Is(err, producer.ErrUnknown) || !strings.Contains(err.Error(), "call 1:") {
+			t.Errorf("error is %v", err)
+		}
+		for i, job := range jobs {
+			if (job != nil) != (i == 200) {
+				t.Errorf("job %d is %v", i, job)
+			}
+			if job != nil {
+				took++
+			}
+		}
+	})
+	if n := w.jobs(t, "default"); n != 1 || took != 1 {
+		t.Errorf("%d jobs, %d handles", n, took)
+	}
+	if requests > 10 {
+		t.Errorf("the server was asked %d times which queues there are", requests)
+	}
+}
+
+func TestOfManyCallsThatNobodyTookInTimeNoneIsUnknown(t *testing.T) {
+	t.Parallel()
+	w := start(t, producer.Config{})
+	calls := make([]task.Call[int], 300)
+	for i := range calls {
+		calls[i] = add.On("", args{i, 0}).With(task.InQueue(fmt.Sprintf("nowhere-%d", i)))
+	}
+	short, cancel := context.WithTimeout(as(t, alice), 2*time.Second) // they are answered at once, and asking again for each takes longer
+	defer cancel()
+	jobs, err := producer.EnqueueAll(short, w.client, calls)
+	wantErr(t, err, context.DeadlineExceeded)
+	unknown := 0
+	for _, job := range jobs {
+		if job != nil {
+			unknown++
+		}
+	}
+	if unknown > 1 { // the one that was asked for again as the context ended
+		t.Errorf("%d are said to be unknown: %v", unknown, err)
 	}
 }
