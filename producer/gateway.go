@@ -39,8 +39,6 @@ func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error
 		answer, err := c.broker.Conn().RequestWithContext(once, subject, body)
 		end()
 		switch {
-		case err == nil && answer.Header.Get("Nats-Service-Error-Code") == "stopping":
-			// Once it has stopped, another one gets the call, or the server says that there is none.
 		case err == nil:
 			err := readGateway(h, answer)
 			if err != nil && !errors.Is(err, ErrUnknown) {

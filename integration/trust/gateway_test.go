@@ -40,6 +40,7 @@ func (f *fort) startGateway() (stop func()) {
 		if err := g.Stop(); err != nil {
 			f.t.Errorf("stop the gateway: %v", err)
 		}
+		nc.Close()
 	}
 }
 
@@ -136,6 +137,51 @@ func TestAGatewayIsReplacedWhileItIsAsked(t *testing.T) {
 	stop()
 	if queued.Load() == 0 {
 		t.Error("nothing was queued meanwhile")
+	}
+}
+
+// Whoever asks a gateway that stops, and then closes its connection, gets an answer or hears that nobody is there.
+func TestAGatewayThatStopsLeavesNoCallUnanswered(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	subject := f.broker.Gateway(alice.Owner())
+	var lines [32]*nats.Conn
+	for i := range lines {
+		lines[i] = f.connect("carol")
+	}
+	for round := range 20 {
+		stop := f.startGateway()
+		busy := make(chan struct{}, len(lines))
+		var callers sync.WaitGroup
+		for _, line := range lines {
+			callers.Go(func() {
+				for n := 0; ; n++ {
+					_, err := line.Request(subject, []byte("no call"), patience)
+					if errors.Is(err, nats.ErrNoResponders) {
+						return
+					}
+					if err != nil {
+						t.Errorf("round %d, after %d answers: %v", round, n, err)
+						return
+					}
+					if n == 10 {
+						busy <- struct{}{}
+					}
+				}
+			})
+		}
+		for range lines {
+			select {
+			case <-busy:
+			case <-time.After(patience):
+				t.Error("the gateway does not answer")
+			}
+		}
+		stop()
+		callers.Wait()
+		if t.Failed() {
+			return
+		}
 	}
 }
 

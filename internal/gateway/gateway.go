@@ -30,8 +30,6 @@ const (
 	headerBorder = "Nats-Request-Info" // added by the server between accounts; a client can forge what it says
 )
 
-var errStopping = &task.WireError{Code: "stopping", Message: "this gateway stops; ask again"}
-
 // Gateway takes calls.
 type Gateway struct {
 	client  *producer.Client
@@ -40,7 +38,6 @@ type Gateway struct {
 	nc      *nats.Conn
 	service micro.Service
 	slots   chan struct{}
-	stopped chan struct{}
 
 	refusals seldom.Lines
 }
@@ -54,7 +51,7 @@ type Answer struct {
 
 // Start serves until Stop. When it returns, the server knows where to send calls.
 func Start(nc *nats.Conn, c *producer.Client, names stream.Names, log *slog.Logger) (*Gateway, error) {
-	g := &Gateway{nc: nc, client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce), stopped: make(chan struct{})}
+	g := &Gateway{nc: nc, client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce)}
 	subject := names.Gateway("*")
 	var err error
 	g.service, err = micro.AddService(nc, micro.Config{Name: Name, Version: version, Description: "queues jobs of natsasync in the name of who asks"})
@@ -70,11 +67,18 @@ func Start(nc *nats.Conn, c *producer.Client, names stream.Names, log *slog.Logg
 	return g, nil
 }
 
-// Stop takes no more calls, and waits for those that are being queued. Calls that are under way to it are refused as "stopping".
-// It is called once.
+// Stop takes no more calls, and returns once those that the server has sent are answered: then the connection may be
+// closed. It is called once.
 func (g *Gateway) Stop() error {
 	err := g.service.Stop()
-	close(g.stopped)
+	if g.nc.IsConnected() {
+		// The answer to this comes behind the last call that the server sends.
+		err = errors.Join(err, g.nc.FlushTimeout(patience))
+	}
+	taken := make(chan struct{})
+	if g.nc.Barrier(func() { close(taken) }) == nil {
+		<-taken
+	}
 	for range maxAtOnce {
 		g.slots <- struct{}{}
 	}
@@ -83,14 +87,7 @@ func (g *Gateway) Stop() error {
 
 // take answers one call, beside others.
 func (g *Gateway) take(r micro.Request) {
-	select {
-	case g.slots <- struct{}{}:
-	case <-g.stopped:
-		if err := g.answer(r.Reply(), nil, errStopping); err != nil {
-			g.log.Debug("answer a call", "err", err)
-		}
-		return
-	}
+	g.slots <- struct{}{}
 	go func() {
 		defer func() { <-g.slots }()
 		answer, err := g.queue(r)
