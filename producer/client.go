@@ -64,8 +64,9 @@ type Config struct {
 
 	// Gateway has calls queued by "natsasync gateway", for a login that may publish no jobs
 	// itself: one by one, for the user of ctx, whose owner is in the subject that this login
-	// may publish on. There is no Tx, and nothing of a queue is known here. It needs BindOnly,
-	// and Installation if Trust is set. Defaults to false.
+	// may publish on. There is no Tx, nothing of a queue is known here, and what a handler
+	// queues so names no parent. It needs BindOnly, and Installation if Trust is set.
+	// Defaults to false.
 	Gateway bool
 
 	// Owner is the one user whose jobs this login may see, if NATS binds it to their

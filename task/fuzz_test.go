@@ -91,6 +91,9 @@ func FuzzCall(f *testing.F) {
 		if err != nil || got.User != alice || got.Installation != "INST" {
 			t.Fatalf("sealed as %+v: %v", got, err)
 		}
+		if got.ID != e.ID || got.Queue != e.Queue || got.Lane != e.Lane || got.StartWithin != e.StartWithin || got.Keep != e.Keep {
+			t.Fatalf("%+v is sealed as %+v", e, got)
+		}
 	})
 }
 

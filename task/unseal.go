@@ -3,9 +3,31 @@ package task
 import "fmt"
 
 // Call returns the call that e was made of: what a gateway seals anew for the user who
-// asks. The user, the time, the installation and the IDs of calls inside are not part of
-// it. The error says what is no call of a producer.
+// asks. The user, the time, the installation, the parent and the IDs of calls inside are
+// not part of it. The error says what is no call of a producer.
 func (e *Envelope) Call() (Spec, error) {
+	s, err := e.callInside()
+	if err != nil {
+		return Spec{}, err
+	}
+	if !Whole(e.ID) {
+		return Spec{}, refuse("members", `field "id": %s is that of a call inside a job, which is not queued alone`, Quote(e.ID))
+	}
+	if e.After != "" || e.Lane == LaneCallbacks {
+		return Spec{}, refuse("range", `field "a": a callback of a job that is queued already cannot be queued so`)
+	}
+	s.Options.ID, s.Options.Queue, s.Options.NotBefore = e.ID, e.Queue, e.NotBefore
+	s.Options.StartWithin, s.Options.Keep = e.StartWithin, e.Keep
+	if e.Lane == LaneFree {
+		s.Options.NoQuota = true
+	} else {
+		s.Options.Quota = e.Lane
+	}
+	return s, nil
+}
+
+// callInside is the call without what only a whole job has.
+func (e *Envelope) callInside() (Spec, error) {
 	s := Spec{
 		Task: e.Task, Object: e.Object, Input: e.Input, Mode: e.Mode, When: e.When, Take: e.Take,
 		Options: Options{Timeout: e.Timeout, Retry: e.Retry},
@@ -25,19 +47,6 @@ func (e *Envelope) Call() (Spec, error) {
 		}
 		s.Callbacks = append(s.Callbacks, c)
 	}
-	if e.Parent != "" {
-		return s, nil // a call inside a job has no more
-	}
-	if e.After != "" || e.Lane == LaneCallbacks {
-		return Spec{}, refuse("range", `field "a": a callback of a job that is queued already cannot be queued so`)
-	}
-	s.Options.ID, s.Options.Queue, s.Options.NotBefore = e.ID, e.Queue, e.NotBefore
-	s.Options.StartWithin, s.Options.Keep = e.StartWithin, e.Keep
-	if e.Lane == LaneFree {
-		s.Options.NoQuota = true
-	} else {
-		s.Options.Quota = e.Lane
-	}
 	return s, nil
 }
 
@@ -49,5 +58,8 @@ func callOf(body []byte) (Spec, error) {
 	if e.Parent == "" {
 		return Spec{}, refuse("missing", `field "p" is missing`)
 	}
-	return e.Call()
+	if Whole(e.ID) {
+		return Spec{}, refuse("members", `field "id": %s is that of a whole job`, Quote(e.ID))
+	}
+	return e.callInside()
 }

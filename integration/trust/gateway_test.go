@@ -14,6 +14,7 @@ import (
 	"github.com/natsasync/natsasync/batch"
 	"github.com/natsasync/natsasync/internal/gateway"
 	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -96,6 +97,39 @@ func TestAGatewayQueuesForWhoeverAsks(t *testing.T) {
 				t.Errorf("%d jobs ran as somebody else", n)
 			}
 		})
+	}
+}
+
+// A handler has a login of its own, too: what it has queued is the job that it asked for.
+func TestAHandlerQueuesThroughAGateway(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	f.openGateway()
+	carol := f.caller("carol")
+	order := task.Define[string, string]("doc.order")
+	f.employ(func(reg *registry.Registry) {
+		registry.Handle(reg, order, func(ctx context.Context, _ task.Object, in string) (string, error) {
+			job, err := producer.Enqueue(ctx, carol, say.On("/a/b", in, task.InQueue("docs"), task.WithoutQuota(), task.WithID("of-a-handler")))
+			if err != nil {
+				return "", err
+			}
+			return job.Queue() + " " + job.ID(), nil
+		})
+	})
+	if said := succeeds(f.site, f.seen(queue(f.site, f.client("web"), alice, order.On("", "ordered")))); said != "docs of-a-handler" {
+		t.Errorf("the handler was told %q", said)
+	}
+	job := producer.Find[string](f.client("waiter"), "of-a-handler")
+	succeeds(f.site, job)
+	st, err := job.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Queue != "docs" || st.Object != "/a/b" || st.User != alice || st.Parent != "" {
+		t.Errorf("it was queued as %+v", st)
+	}
+	if n := f.count("say ordered alice"); n != 1 {
+		t.Errorf("it ran %d times: %v", n, f.history())
 	}
 }
 
@@ -220,6 +254,11 @@ func TestAGatewayBelievesTheSubjectAlone(t *testing.T) {
 			t.Errorf("%s: %q", want, code)
 		}
 	}
+	within, _ := f.sealed(alice, "within")
+	within.Installation, within.ID, within.Parent = "", "within.1", "within"
+	if code := ask("carol", alice, nil, within.Encode()); code != "members" {
+		t.Errorf("the ID of a call inside a job: %q", code)
+	}
 	nc := f.connect("dave")
 	before := f.lengths()
 	asks(t, nc, f.broker.Gateway(alice.Owner()), "", nil, forged.Encode())
@@ -237,7 +276,7 @@ func TestAGatewayBelievesTheSubjectAlone(t *testing.T) {
 			t.Errorf("%d messages were stored in %s", is-was, stream)
 		}
 	}
-	if n := f.count("say forged alice") + f.count("say own bob"); n != 0 {
+	if n := f.count("say forged alice") + f.count("say own bob") + f.count("say within alice"); n != 0 {
 		t.Errorf("%d forged calls ran", n)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/natsasync/natsasync/internal/access"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/registry"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -202,10 +203,14 @@ func (f *fort) client(name string) *producer.Client {
 	return c
 }
 
-func (f *fort) employ() {
+func (f *fort) employ(add ...func(*registry.Registry)) {
 	f.t.Helper()
+	reg := f.registry()
+	for _, to := range add {
+		to(reg)
+	}
 	cfg := consumer.Config{Queues: []string{"default", "docs"}, Trust: f.trust, Signer: f.docs, BindOnly: true, Logger: quiet, ShutdownTimeout: time.Second}
-	w, err := consumer.New(f.t.Context(), f.login("docs"), f.registry(), cfg)
+	w, err := consumer.New(f.t.Context(), f.login("docs"), reg, cfg)
 	if err != nil {
 		f.t.Fatal(err)
 	}
