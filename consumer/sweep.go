@@ -2,7 +2,9 @@ package consumer
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,17 +15,23 @@ import (
 const (
 	sweepEvery = 5 * time.Minute
 	sweepLate  = 5 * time.Second // the server fires within 0.25 s
+	sweepBatch = 500
 )
 
-// sweep mends what a server may leave behind, now and then and after each reconnect, until
-// ctx ends.
+// sweep mends what a server and those who cancel may leave behind, soon after the start
+// and each reconnect and now and then, until ctx ends.
 func (w *Worker) sweep(ctx context.Context) {
 	nc := w.broker.Conn()
 	connected := nc.StatusChanged(nats.CONNECTED)
 	defer nc.RemoveStatusListener(connected)
 	for {
-		pause := sweepEvery/2 + rand.N(sweepEvery)
-		timer := time.NewTimer(pause)
+		// What was under way when the server or another worker died settles first.
+		if !stream.Sleep(ctx, w.broker.Lease()+rand.N(w.broker.Lease())) {
+			return
+		}
+		w.sweepLater(ctx)
+		w.sweepAcked(ctx)
+		timer := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -31,27 +39,51 @@ func (w *Worker) sweep(ctx context.Context) {
 		case <-timer.C:
 		case <-connected:
 			timer.Stop()
-			// What was under way when the server died settles first.
-			if !stream.Sleep(ctx, w.broker.Lease()+rand.N(w.broker.Lease())) {
-				return
-			}
 		}
-		w.sweepLater(ctx)
-		w.sweepAcked(ctx)
 	}
 }
 
-// sweepLater has schedules that are overdue set again: a server has been seen not to fire
-// one after its cluster's leader changed.
+// sweepLater has schedules that are overdue set again, since a server has been seen not to
+// fire one after its cluster's leader changed, and takes out those of jobs that have ended:
+// who cancels a job may not delete there, and the outcome may age out before the job is due.
 func (w *Worker) sweepLater(ctx context.Context) {
+	scheduled := make(map[string]uint64, sweepBatch) // sequences by fence
 	for m, err := range w.broker.Range(ctx, w.broker.Later(), w.broker.LaterFilter(), 1) {
 		if err != nil {
-			w.log.DebugContext(ctx, "look for overdue schedules", "err", err)
+			w.log.DebugContext(ctx, "look through the schedules", "err", err)
 			return
 		}
 		if due, ok := stream.ScheduledFor(m); ok && w.broker.SureNow(ctx).Sub(due) > sweepLate {
 			w.setAgain(ctx, m)
 		}
+		if at, ok := w.broker.ParseLater(m.Subject); ok {
+			scheduled[w.broker.Fence(at.Queue, at.Owner, at.ID)] = m.Seq
+		}
+		if len(scheduled) == sweepBatch {
+			w.withdrawEnded(ctx, scheduled)
+			clear(scheduled)
+		}
+	}
+	w.withdrawEnded(ctx, scheduled)
+}
+
+// withdrawEnded takes out the schedules of those jobs that have ended.
+func (w *Worker) withdrawEnded(ctx context.Context, scheduled map[string]uint64) {
+	records, err := w.broker.LastEach(ctx, w.broker.Outcomes(), slices.Collect(maps.Keys(scheduled)))
+	if err != nil {
+		w.log.DebugContext(ctx, "look for schedules of jobs that have ended", "err", err)
+		return
+	}
+	for _, m := range records {
+		s := w.broker.ReadStanding(m)
+		if s.Record == nil {
+			continue
+		}
+		at := s.Subject
+		if s, err = w.broker.Standing(ctx, at.Queue, at.Owner, at.ID); err == nil && s.Record != nil {
+			err = w.broker.Delete(ctx, w.broker.Later(), scheduled[w.broker.Fence(at.Queue, at.Owner, at.ID)])
+		}
+		w.log.DebugContext(ctx, "a job that has ended was scheduled", "id", at.ID, "queue", at.Queue, "err", err)
 	}
 }
 

@@ -134,8 +134,9 @@ func started(claim *task.Claim) bool { return claim != nil && !claim.Started.IsZ
 
 // sweep removes the message of a cancelled job, unless a worker may have it or has begun
 // it: then it stays for a worker's look, which ends what the job has begun. What is
-// left over does no harm either: whoever gets it sees the outcome. A signed job whose
-// cancellation this client cannot prove stays for who can.
+// left over does no harm either: whoever gets it sees the outcome, and workers remove
+// a schedule before that has aged out. A signed job whose cancellation this client
+// cannot prove stays for who can.
 func (c *Client) sweep(ctx context.Context, p *place, unstarted bool) {
 	if p == nil || !unstarted && p.stream == c.broker.Jobs() || c.bound() || p.signed() && task.KeysOf(c.cfg.Trust) == nil {
 		return

@@ -3,7 +3,9 @@ package trust_test
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
 )
@@ -45,4 +47,48 @@ func TestACancellationThatNobodyBelievesTakesNoJobAway(t *testing.T) {
 	if out := succeeds(s, producer.Find[string](web, job.ID())); out != "still there" {
 		t.Errorf("it ended as %q", out)
 	}
+}
+
+// alice may cancel and delete nothing. Her outcome is kept for days and her job is due in years: a worker that was not
+// there when she cancelled takes the schedule out, and leaves those of jobs that have not ended.
+func TestAJobThatAUserCancelsIsNotDueAnyMore(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	f.employ()
+	delayed := func(name string, u task.User) *producer.Job[string] {
+		job := queue(f.site, f.client(name), u, say.On("", name, task.Delay(9*365*24*time.Hour)))
+		for deadline := time.Now().Add(patience); f.scheduled(u, job.ID()) == nil; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the job of %s is not put off", name)
+			}
+		}
+		return job
+	}
+	hers, his := delayed("alice", alice), delayed("bob", bob)
+	if err := hers.Cancel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	junk := f.broker.Outcome("default", stream.KindCancelled, bob.Owner(), his.ID())
+	if _, err := f.js.Publish(t.Context(), junk, []byte("no record")); err != nil {
+		t.Fatal(err)
+	}
+	f.employ()
+	for deadline := time.Now().Add(patience); f.scheduled(alice, hers.ID()) != nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("her cancelled job is still to come")
+		}
+	}
+	if f.scheduled(bob, his.ID()) == nil {
+		t.Error("bob's job does not come any more")
+	}
+}
+
+// scheduled is the schedule of a job in the queue default, nil if there is none.
+func (f *fort) scheduled(u task.User, id string) *stream.Message {
+	f.t.Helper()
+	m, err := f.broker.Last(f.t.Context(), f.broker.Later(), f.broker.LaterJob("default", u.Owner(), id))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return m
 }
