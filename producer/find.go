@@ -36,10 +36,17 @@ func (h *handle) home(ctx context.Context) (at stream.Home, met bool, err error)
 	if known := h.found.Load(); known != nil {
 		return *known, false, nil
 	}
-	homes, err := h.homes(ctx)
+	if own, met, err := h.ownHome(ctx); own != nil {
+		return *own, met, nil
+	} else if err != nil {
+		return stream.Home{}, false, err
+	}
+	homes, err := h.homes(ctx, h.owner, 2)
 	switch {
 	case err != nil:
 		return stream.Home{}, false, err
+	case homes.More:
+		return stream.Home{}, false, h.crowded(h.owner)
 	case len(homes.Sure) == 1:
 		h.found.Store(&homes.Sure[0])
 		return homes.Sure[0], task.Whole(h.id), nil
@@ -54,21 +61,44 @@ func (h *handle) home(ctx context.Context) (at stream.Home, met bool, err error)
 	return stream.Home{}, false, noSuchJob(h.id)
 }
 
+// ownHome is where the user of ctx has a job of the ID, if they have one. It is looked for
+// before all others: whatever those have put under the ID is not in the way then.
+func (h *handle) ownHome(ctx context.Context) (at *stream.Home, met bool, err error) {
+	user := task.UserFrom(ctx)
+	if h.owner != anyone || user.Anonymous() {
+		return nil, false, nil
+	}
+	if known := h.own.Load(); known != nil && known.Owner == user.Owner() {
+		return known, false, nil
+	}
+	homes, err := h.homes(ctx, user.Owner(), 1)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case homes.More:
+		return nil, false, h.crowded(user.Owner())
+	case len(homes.Sure) == 1:
+		h.own.Store(&homes.Sure[0])
+		return &homes.Sure[0], task.Whole(h.id), nil
+	}
+	return nil, false, nil
+}
+
 // homes looks for the outermost job, and for what is left of it: a member's outcome may be
 // kept for longer than its batch's. What is missed by two rounds is not there.
-func (h *handle) homes(ctx context.Context) (stream.Homes, error) {
+func (h *handle) homes(ctx context.Context, owner string, rounds int) (stream.Homes, error) {
 	var homes stream.Homes
 	ids := []string{task.RootID(h.id)}
 	if !task.Whole(h.id) {
 		ids = append(ids, h.id)
 	}
-	for range 2 {
+	for range rounds {
 		for _, id := range ids {
-			seen, err := h.client.broker.Homes(ctx, h.queue, h.owner, id)
+			seen, err := h.client.broker.Homes(ctx, h.queue, owner, id)
 			if err != nil {
 				return seen, tell("", err)
 			}
-			if len(seen.Sure) > 0 {
+			if seen.More || len(seen.Sure) > 0 {
 				return seen, nil
 			}
 			if len(homes.Other) == 0 {
@@ -94,12 +124,27 @@ func (h *handle) among(ctx context.Context, homes []stream.Home) (stream.Home, e
 	if len(theirs) == 1 {
 		return theirs[0], nil
 	}
-	fix := "look with that job's user in the context, in the command line with --as REALM:ID"
+	fix := lookAsUser
 	if len(theirs) > 1 || len(owners) == 1 {
-		fix = "look through the handle of Enqueue"
+		fix = lookByHandle
 	}
 	return stream.Home{}, fmt.Errorf("producer: job %s: %w: those of %s in %s (%s; leave IDs to natsasync, or begin them with what others cannot use)",
 		task.Quote(h.id), ErrAmbiguous, plural(len(owners), "user"), plural(len(queues), "queue"), fix)
+}
+
+const (
+	lookAsUser   = "look with that job's user in the context, in the command line with --as REALM:ID"
+	lookByHandle = "look through the handle of Enqueue"
+)
+
+// crowded says that more lies under the ID than can be told apart.
+func (h *handle) crowded(owner string) error {
+	fix := lookAsUser
+	if owner != anyone {
+		fix = lookByHandle
+	}
+	return fmt.Errorf("producer: job %s: %w: more messages have it than are looked at (%s; leave IDs to natsasync, or begin them with what others cannot use)",
+		task.Quote(h.id), ErrAmbiguous, fix)
 }
 
 func plural(n int, of string) string {
@@ -129,5 +174,6 @@ func (h *handle) record(ctx context.Context) (*task.Record, error) {
 func (h *handle) outer() *handle {
 	o := &handle{client: h.client, id: task.RootID(h.id), queue: h.queue, owner: h.owner}
 	o.found.Store(h.found.Load())
+	o.own.Store(h.own.Load())
 	return o
 }

@@ -15,7 +15,8 @@ type Job[Out any] struct{ h *handle }
 // Find makes a handle of an ID alone, in whatever process. Whether there is such a job,
 // and whether the ID can be one, is told by what is asked of it. What is asked first
 // finds out whose job it is and of which queue. If several users or queues have a job of
-// that ID, it is that of the user of ctx, if it is one; else it is [ErrAmbiguous].
+// that ID, it is that of the user of ctx, if it is one; else it is [ErrAmbiguous], also
+// where others have stored too much under the ID to look at all of it.
 func Find[Out any](c *Client, id string) *Job[Out] {
 	return &Job[Out]{&handle{client: c, id: id, queue: anyone, owner: c.anyOwner()}}
 }
@@ -76,6 +77,7 @@ type handle struct {
 	stage        *staging
 
 	found atomic.Pointer[stream.Home] // what is known since, of one of which only the ID was
+	own   atomic.Pointer[stream.Home] // the same, for the user that it is of
 }
 
 func (c *Client) handleOf(e *task.Envelope) *handle {

@@ -2,6 +2,8 @@ package trust_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +53,43 @@ func TestNobodyStandsForAJobByItsID(t *testing.T) {
 	}
 	if out := succeeds(s, short); out != "alice's lie" {
 		t.Errorf("alice's job: %q", out)
+	}
+}
+
+// alice may cancel her own jobs, in queues that do not exist too. What she stores under the ID of bob's keeps from it
+// those alone who do not say whose it is, and tells them so at once.
+func TestNobodyBuriesAJobUnderItsID(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	f.employ()
+	job := queue(f.site, f.client("web"), bob, linger.On("", "bob's", task.WithoutQuota()))
+	hers := f.connect("alice")
+	for i := range 1000 {
+		if err := hers.Publish(f.broker.Outcome(fmt.Sprintf("q%d", i), stream.KindCancelled, alice.Owner(), job.ID()), []byte("no record")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := hers.Request(f.broker.Outcome("last", stream.KindCancelled, alice.Owner(), job.ID()), []byte("no record"), patience); err != nil {
+		t.Fatal(err)
+	}
+	ops, waiter := f.client("ops"), f.client("waiter")
+	err := ops.Cancel(t.Context(), job.ID())
+	wantAmbiguous(t, "cancel", err)
+	if err != nil && !strings.Contains(err.Error(), "--as REALM:ID") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
+	found := producer.Find[string](waiter, job.ID())
+	if st, err := found.Status(as(t.Context(), bob)); err != nil || st.User != bob {
+		t.Errorf("bob's job is %+v, %v", st, err)
+	}
+	if err := ops.Cancel(as(t.Context(), bob), job.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := found.Wait(as(t.Context(), bob)); !errors.Is(err, task.ErrCancelled) {
+		t.Errorf("bob's job: %v", err)
+	}
+	if _, err := found.Outcome(as(t.Context(), alice)); !errors.Is(err, producer.ErrAmbiguous) {
+		t.Errorf("alice looks for a job of hers: %v", err)
 	}
 }
 

@@ -18,9 +18,18 @@ type Home struct{ Queue, Owner string }
 type Homes struct {
 	Sure  []Home // with a message or a record that counts
 	Other []Home // with none that does
+	// More says that too much lies there to look at all of it: there may be others.
+	More bool
 	// Denied is the right that this login has not, and with it could have seen more.
 	Denied error
 }
+
+// homesLook is how many messages are looked at under one ID, a request each. Whoever may write under an ID may write
+// under it in as many queues as they can name; an honest job has a message and a dozen records.
+const homesLook = 200
+
+// errMany ends a look that has met more than homesLook.
+var errMany = errors.New("more messages than are looked at")
 
 // Homes looks for all that lies under an ID, through the leaders, in the order in which a job moves, so that one that
 // moves meanwhile is met. What cannot be read, or not be proved, does not count. queue and owner may be "*". A login
@@ -29,6 +38,7 @@ func (b *Broker) Homes(ctx context.Context, queue, owner, id string) (Homes, err
 	var h Homes
 	jobs := b.Job(queue, "*", owner, id)
 	seen := map[string]uint64{} // up to where, of each stream
+	left := homesLook
 	for _, at := range [...]struct {
 		stream, filter string
 		direct         []string // the filter, as permissions know it
@@ -41,10 +51,18 @@ func (b *Broker) Homes(ctx context.Context, queue, owner, id string) (Homes, err
 		if h.Denied != nil && at.stream != b.Outcomes() {
 			continue
 		}
-		upTo, err := b.each(ctx, at.stream, at.filter, at.direct, seen[at.stream], func(m *Message) error { return b.sight(&h, at.stream, m) })
+		upTo, err := b.each(ctx, at.stream, at.filter, at.direct, seen[at.stream], func(m *Message) error {
+			if left--; left < 0 {
+				return errMany
+			}
+			return b.sight(&h, at.stream, m)
+		})
 		switch {
 		case err == nil:
 			seen[at.stream] = upTo
+		case errors.Is(err, errMany):
+			h.More = true
+			return h, nil
 		case at.stream != b.Outcomes() && errors.Is(err, nats.ErrPermissionViolation):
 			h.Denied = err
 		default:

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,23 @@ func TestHomesAreAllThatAnIDHas(t *testing.T) {
 		if d := cmp.Diff(c.want, homesOf(t, b, c.queue, c.owner), inOrder, cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("%s, %s: %s", c.queue, c.owner, d)
 		}
+	}
+}
+
+// Who may write under an ID can do so in queues that do not exist, as many as they like.
+func TestHomesAreLookedForUpToABound(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t, "q")
+	put(t, b, b.Job("q", stream.LaneFree, ben.Owner(), "one"), jobOf(t, ben, "q"))
+	for i := range 300 {
+		put(t, b, b.Names.Outcome(fmt.Sprintf("q%d", i), stream.KindCancelled, cid.Owner(), "one"), []byte("no record"))
+	}
+	if h := homesOf(t, b, "*", "*"); !h.More || len(h.Other) > 200 {
+		t.Errorf("of all: more is %v, and %d were looked at", h.More, len(h.Other))
+	}
+	want := stream.Homes{Sure: []stream.Home{{Queue: "q", Owner: ben.Owner()}}}
+	if d := cmp.Diff(want, homesOf(t, b, "*", ben.Owner()), cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("of ben: %s", d)
 	}
 }
 
