@@ -53,7 +53,10 @@ type Config struct {
 	// handlers have a quarter more, at least 5 s, to return. Defaults to 30 s.
 	ShutdownTimeout time.Duration
 	// Parked is how many whole jobs may wait for others at once in this worker: they
-	// hold no slot. Defaults to 1,000.
+	// hold no slot. Callbacks that were added late have as many places of their own.
+	// When all places are taken, a user's job gets one of the user who has most, if those
+	// have at least twice as many then; the job that had it goes back to its place in
+	// the lane and waits for another. Defaults to 1,000.
 	Parked int
 	// UnknownGrace is how long a job of a task that no worker knows waits for one that
 	// does, from when it was first seen; then it fails with task.ErrNoSuchTask. In a

@@ -37,6 +37,8 @@ type delivery struct {
 
 	claim *task.Claim // the last one that was read or written
 
+	displaced chan struct{} // closed when its place is another's; nil if it took none
+
 	taking sync.Mutex // held by whoever waits for a slot
 
 	mu       sync.Mutex // guards what a renewal or an adoption may change
@@ -47,8 +49,8 @@ type delivery struct {
 	created  time.Time
 	seq      uint64 // of the record that the fence expects
 	slot     bool
-	place    chan struct{} // where it has a place among those that wait, nil if nowhere
-	left     bool          // it has ended
+	place    *places // where it has a place among those that wait, nil if nowhere
+	left     bool    // it has ended
 	lease    lease
 	recorded atomic.Bool // our outcome stands
 	running  atomic.Pointer[attempt]
@@ -241,7 +243,7 @@ func (d *delivery) leave(answer []byte) {
 		d.from.slots.give(1)
 	}
 	if place != nil {
-		<-place
+		place.give(d.at.Owner)
 	}
 	d.w.running.Done()
 }

@@ -83,6 +83,7 @@ func (d *delivery) await(on waiting, w *wakes, ended map[string]*task.Record, mi
 	again, claim := time.NewTicker(parkRead), time.NewTicker(parkClaim)
 	defer again.Stop()
 	defer claim.Stop()
+	defer d.parkInPlace()()
 	look := on.ids
 	for {
 		for _, id := range look {
@@ -119,6 +120,9 @@ func (d *delivery) await(on waiting, w *wakes, ended map[string]*task.Record, mi
 			}
 		case <-d.ctx.Done():
 			return d.parkedStop()
+		case <-d.displaced:
+			d.w.log.Debug("a parked job goes back to make room for another user's", "id", d.at.ID, "queue", d.at.Queue)
+			return stopBack
 		case <-d.w.taking.Done():
 			return stopBack
 		}

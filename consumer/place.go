@@ -102,7 +102,7 @@ func (d *delivery) ended(a *attempt) {
 }
 
 // takePlace reserves a place among those that wait, for a whole job that may come to;
-// without one the job goes back. Late callbacks have places of their own, or they could
+// without one the job goes back, and comes again. Late callbacks have places of their own, or they could
 // keep out the batches they wait for. Members and continuations may always park.
 func (d *delivery) takePlace(late bool) bool {
 	if !task.Whole(d.env.ID) || d.env.Parent != "" && !late {
@@ -112,14 +112,38 @@ func (d *delivery) takePlace(late bool) bool {
 	if late {
 		places = d.w.followers
 	}
-	select {
-	case places <- struct{}{}:
-		d.mu.Lock()
-		d.place = places
-		d.mu.Unlock()
-		return true
-	default:
+	if !places.take(d.at.Owner) {
 		d.back(time.Second)
 		return false
 	}
+	d.mu.Lock()
+	d.place, d.displaced = places, make(chan struct{})
+	d.mu.Unlock()
+	return true
+}
+
+// displace takes the place of a parked job, which then goes back. It is false for one that
+// is about to give it.
+func (d *delivery) displace() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.place == nil {
+		return false
+	}
+	d.place = nil
+	close(d.displaced)
+	return true
+}
+
+// parkInPlace offers the place of a job that waits to others who have none, until the
+// wait is over.
+func (d *delivery) parkInPlace() (over func()) {
+	d.mu.Lock()
+	places := d.place
+	d.mu.Unlock()
+	if places == nil {
+		return func() {}
+	}
+	places.park(d.at.Owner, d)
+	return func() { places.unpark(d.at.Owner, d) }
 }

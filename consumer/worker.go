@@ -26,8 +26,8 @@ type Worker struct {
 	reg    *registry.Registry
 
 	slots     *slots
-	parked    chan struct{} // a place for each whole job that may be parked
-	followers chan struct{} // the same for callbacks that were added late
+	parked    *places       // for whole jobs that may be parked
+	followers *places       // the same for callbacks that were added late
 	window    chan struct{} // a place for each outcome that is on its way
 	hands     *hands
 	running   sync.WaitGroup // deliveries that are being handled
@@ -87,8 +87,8 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 	w := &Worker{
 		cfg: cfg, log: cfg.Logger, broker: broker, reg: reg,
 		slots:     newSlots(cfg.Concurrency),
-		parked:    make(chan struct{}, cfg.Parked),
-		followers: make(chan struct{}, cfg.Parked),
+		parked:    newPlaces(cfg.Parked),
+		followers: newPlaces(cfg.Parked),
 		window:    make(chan struct{}, max(2*cfg.Concurrency, 64)),
 		hands:     newHands(),
 		ready:     make(chan struct{}),

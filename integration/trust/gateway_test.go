@@ -107,15 +107,15 @@ func TestAHandlerQueuesThroughAGateway(t *testing.T) {
 	f.openGateway()
 	carol := f.caller("carol")
 	order := task.Define[string, string]("doc.order")
-	f.employ(func(reg *registry.Registry) {
-		registry.Handle(reg, order, func(ctx context.Context, _ task.Object, in string) (string, error) {
-			job, err := producer.Enqueue(ctx, carol, say.On("/a/b", in, task.InQueue("docs"), task.WithoutQuota(), task.WithID("of-a-handler")))
-			if err != nil {
-				return "", err
-			}
-			return job.Queue() + " " + job.ID(), nil
-		})
+	reg := f.registry()
+	registry.Handle(reg, order, func(ctx context.Context, _ task.Object, in string) (string, error) {
+		job, err := producer.Enqueue(ctx, carol, say.On("/a/b", in, task.InQueue("docs"), task.WithoutQuota(), task.WithID("of-a-handler")))
+		if err != nil {
+			return "", err
+		}
+		return job.Queue() + " " + job.ID(), nil
 	})
+	f.employWith(reg)
 	if said := succeeds(f.site, f.seen(queue(f.site, f.client("web"), alice, order.On("", "ordered")))); said != "docs of-a-handler" {
 		t.Errorf("the handler was told %q", said)
 	}

@@ -203,13 +203,14 @@ func (f *fort) client(name string) *producer.Client {
 	return c
 }
 
-func (f *fort) employ(add ...func(*registry.Registry)) {
+func (f *fort) employ(change ...func(*consumer.Config)) { f.employWith(f.registry(), change...) }
+
+func (f *fort) employWith(reg *registry.Registry, change ...func(*consumer.Config)) {
 	f.t.Helper()
-	reg := f.registry()
-	for _, to := range add {
-		to(reg)
-	}
 	cfg := consumer.Config{Queues: []string{"default", "docs"}, Trust: f.trust, Signer: f.docs, BindOnly: true, Logger: quiet, ShutdownTimeout: time.Second}
+	for _, c := range change {
+		c(&cfg)
+	}
 	w, err := consumer.New(f.t.Context(), f.login("docs"), reg, cfg)
 	if err != nil {
 		f.t.Fatal(err)
