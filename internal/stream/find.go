@@ -45,14 +45,23 @@ func (b *Broker) InLanes(ctx context.Context, queue, owner, id string) ([]*Messa
 	return all, nil
 }
 
-// Counts says what speaks against the message of a job: nil if workers would run it, as far as a look at it can tell.
+// Counts says what speaks against the message of a job: nil if workers would run it, as far as a look at it can tell. A
+// schedule is judged as what the server will make of it.
 func (b *Broker) Counts(m *Message) error {
-	at, ok := b.ParseJob(m.Subject)
-	if !ok {
-		at, ok = b.ParseLater(m.Subject)
+	if at, ok := b.ParseJob(m.Subject); ok {
+		return b.vouch(m, at)
 	}
+	at, ok := b.ParseLater(m.Subject)
 	if !ok {
 		return fmt.Errorf("subject %s is that of no job", quote(m.Subject))
+	}
+	if until, scheduled := ScheduledFor(m); scheduled {
+		due := *m
+		due.Subject = b.DueJob(at.Queue, at.Owner, at.ID)
+		if until.After(m.Time) {
+			due.Time = until
+		}
+		m = &due
 	}
 	return b.vouch(m, at)
 }

@@ -125,10 +125,10 @@ func (b *Broker) sight(h *Homes, stream string, m *Message) error {
 		wrong = b.ReadStanding(m).Wrong
 	case b.Later():
 		at, ok = b.ParseLater(m.Subject)
-		wrong = b.vouch(m, at)
+		wrong = b.Counts(m)
 	default:
 		at, ok = b.ParseJob(m.Subject)
-		wrong = b.vouch(m, at)
+		wrong = b.Counts(m)
 	}
 	switch {
 	case errors.Is(wrong, task.ErrNoKeys):
