@@ -98,6 +98,7 @@ func TestTheLoginsShownAreEnough(t *testing.T) {
 	first, err := hooks.Subscribe(ctx, login("admin"), success, hooks.Config{Durable: "mailer", Logger: quiet})
 	must("make the durable name", err)
 	first.Stop()
+	success.Started = func(context.Context, task.Event) {}
 	sub, err := hooks.Subscribe(ctx, login("mailer"), success, hooks.Config{Durable: "mailer", BindOnly: true, Logger: quiet})
 	must("handlers", err)
 	defer sub.Stop()

@@ -25,7 +25,7 @@ type authSetupCmd struct {
 	Waiter    []string `sep:"none" placeholder:"NAME[=REALM:ID]" help:"A login that waits for jobs: of one user, or of all."`
 	Canceller []string `sep:"none" placeholder:"NAME[=REALM:ID]" help:"A login that cancels jobs: of one user, or of all of --realm."`
 	Watcher   []string `sep:"none" placeholder:"NAME" help:"A login that sees everything and changes nothing."`
-	Handler   []string `sep:"none" placeholder:"NAME" help:"A login that handles all outcomes under the durable name NAME."`
+	Handler   []string `sep:"none" placeholder:"NAME" help:"A login that handles all outcomes under the durable name NAME, and hears events."`
 	Operator  []string `sep:"none" placeholder:"NAME" help:"A login that watches, cancels, pauses and purges."`
 	Gateway   []string `sep:"none" placeholder:"NAME" help:"The login of natsasync gateway, which speaks for --realm. There is one, for as many processes as you like."`
 	Caller    []string `sep:"none" placeholder:"NAME[=REALM:ID]" help:"A login that queues through the gateway alone: for one user, or for all of the gateway's --realm."`
@@ -79,11 +79,11 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 	if err := dir.write(); err != nil {
 		return err
 	}
-	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys}, func() error { return c.tell(e, logins, keys) })
+	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys}, func() error { return c.tell(e, setup, keys) })
 }
 
 // tell says what was made and what to do with it.
-func (c authSetupCmd) tell(e *environment, logins []access.Login, keys []task.Key) error {
+func (c authSetupCmd) tell(e *environment, setup access.Setup, keys []task.Key) error {
 	file, flag := ".nk", "--nkey"
 	if c.Jwt {
 		file, flag = ".creds", "--creds"
@@ -94,7 +94,7 @@ func (c authSetupCmd) tell(e *environment, logins []access.Login, keys []task.Ke
 	if len(keys) > 0 {
 		lines = append(lines, fmt.Sprintf("%s  whose word counts: task.TrustFile, or --trust", filepath.Join(c.Dir, "keys.json")))
 	}
-	for _, l := range logins {
+	for _, l := range setup.Logins {
 		prefix := ""
 		if !l.Inside {
 			prefix = " --js-api-prefix " + strings.TrimSuffix(access.OutsideAPI, ".")
@@ -107,6 +107,9 @@ func (c authSetupCmd) tell(e *environment, logins []access.Login, keys []task.Ke
 			signs = "; it signs too: task.SignerFromFile, or --sign"
 		}
 		lines = append(lines, fmt.Sprintf("%s  login %s: %s, with --inbox-prefix _INBOX_%s%s%s", filepath.Join(c.Dir, l.Name+file), task.Quote(l.Name), flag, l.Name, prefix, signs))
+	}
+	for _, a := range setup.Apart() {
+		lines = append(lines, fmt.Sprintf("login %s gets nothing on %s from %s, who gets the same from it: two accounts cannot import from each other (give who only listens a login of its own)", task.Quote(a.Login), a.Subject, task.Quote(a.From)))
 	}
 	lines = append(lines, fmt.Sprintf("then, once: natsasync %s %s --inbox-prefix _INBOX_admin init%s", flag, filepath.Join(c.Dir, "admin"+file), queuesOf(keys)+handlersOf(c.Handler)))
 	return e.say("%s", strings.Join(lines, "\n"))

@@ -168,6 +168,7 @@ func (s *site) registry() *registry.Registry {
 	})
 	registry.Handle(reg, retry, func(ctx context.Context, _ task.Object, in string) (int, error) {
 		note(ctx, "retry "+in)
+		task.Progress(ctx, 0.5, "half")
 		job, _ := task.JobFrom(ctx)
 		if job.Attempt < 3 {
 			return 0, fmt.Errorf("attempt %d", job.Attempt)

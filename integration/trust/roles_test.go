@@ -158,7 +158,7 @@ func (f *fort) connect(name string, opts ...nats.Option) *nats.Conn {
 		as = nats.UserCredentialBytes(f.creds[name])
 	}
 	opts = append([]nats.Option{
-		as, nats.MaxReconnects(-1), nats.CustomInboxPrefix("_INBOX_" + name),
+		as, nats.MaxReconnects(-1), nats.CustomInboxPrefix("_INBOX_" + name), nats.Timeout(patience),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -166,6 +166,10 @@ func (f *fort) connect(name string, opts ...nats.Option) *nats.Conn {
 		}),
 	}, opts...)
 	nc, err := nats.Connect(f.server.URL(), opts...)
+	// The first login has the server prove all accounts: on a busy machine that takes longer than it waits for a sign of life.
+	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
+		nc, err = nats.Connect(f.server.URL(), opts...)
+	}
 	if err != nil {
 		f.t.Fatalf("login %s: %v", name, err)
 	}

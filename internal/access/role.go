@@ -19,7 +19,7 @@ const (
 	Waiter    Role = "waiter"    // waits for jobs and looks at their state
 	Canceller Role = "canceller" // cancels jobs
 	Watcher   Role = "watcher"   // sees everything, changes nothing
-	Handler   Role = "handler"   // hears of all outcomes, under a durable name
+	Handler   Role = "handler"   // hears of all outcomes, under a durable name, and of events
 	Operator  Role = "operator"  // watches, cancels, pauses, purges
 	Worker    Role = "worker"    // runs jobs
 	Admin     Role = "admin"     // may do everything
@@ -61,6 +61,9 @@ type Rights struct {
 	Publish, Subscribe []string
 	// Serves are the requests that it answers. Who may ask is in another account.
 	Serves []string
+	// Tells are those that it may publish on whose messages are for other logins, and for no stream. They cross the border
+	// from account to account: what comes into that of the streams from another goes on to no third.
+	Tells []string
 }
 
 // Add joins the rights of several roles.
@@ -68,6 +71,7 @@ func (r *Rights) Add(other Rights) {
 	r.Publish = join(r.Publish, other.Publish)
 	r.Subscribe = join(r.Subscribe, other.Subscribe)
 	r.Serves = join(r.Serves, other.Serves)
+	r.Tells = join(r.Tells, other.Tells)
 }
 
 func join(a, b []string) []string {
@@ -118,15 +122,22 @@ func Of(role Role, s Scope) Rights {
 		s.looks(may, hears)
 	case Operator:
 		s.looks(may, hears)
-		may(n.Outcome("*", stream.KindCancelled, "*", ">"), n.LanesEvent("*"), api+"CONSUMER.PAUSE."+n.Jobs()+".*",
+		r.Tells = []string{n.LanesEvent("*")}
+		may(r.Tells...)
+		may(n.Outcome("*", stream.KindCancelled, "*", ">"), api+"CONSUMER.PAUSE."+n.Jobs()+".*",
 			api+"STREAM.MSG.DELETE."+n.Jobs(), api+"STREAM.MSG.DELETE."+n.Later(), api+"STREAM.MSG.DELETE."+n.Rejected())
 	case Handler:
 		may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Outcomes()+"."+s.Durable,
 			api+"CONSUMER.MSG.NEXT."+n.Outcomes()+"."+s.Durable, ack+n.Outcomes()+"."+s.Durable+".>",
 			api+"STREAM.MSG.GET."+n.Outcomes())
+		hears(n.Event("*", "*", "*", "*"))
 	case Worker:
 		s.works(may, hears)
 		r.Serves = []string{workers}
+		for _, q := range s.Queues {
+			r.Tells = append(r.Tells, n.Event(q, "*", "*", ">"))
+		}
+		may(r.Tells...)
 	case Gateway:
 		may(n.Job("*", "*", "*", "*"), api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
 		r.Serves = []string{n.Gateway("*")}
@@ -174,7 +185,7 @@ func (s Scope) looks(may, hears grant) {
 func (s Scope) works(may, hears grant) {
 	n, api := s.Names, s.API
 	for _, q := range s.Queues {
-		may(n.QueueFilter(q), n.Outcome(q, "*", "*", ">"), n.LaterJob(q, "*", ">"), n.DueJob(q, "*", ">"), n.Event(q, "*", "*", ">"))
+		may(n.QueueFilter(q), n.Outcome(q, "*", "*", ">"), n.LaterJob(q, "*", ">"), n.DueJob(q, "*", ">"))
 		hears(n.Record(q, "*", "*", ">"), n.LanesEvent(q))
 		for _, lane := range join([]string{stream.QuotaDefault, stream.LaneFree, stream.LaneSystem}, s.Quotas) {
 			may(api+"CONSUMER.MSG.NEXT."+n.Jobs()+"."+stream.Consumer(q, lane), ack+n.Jobs()+"."+stream.Consumer(q, lane)+".>")

@@ -41,6 +41,7 @@ type crossing struct {
 	subject string // there
 	local   string // here
 	stream  bool   // messages come of themselves, not as answers
+	within  string // what is exported for it
 }
 
 // export is what an account lets others import.
@@ -79,30 +80,89 @@ func (s Setup) accounts() []account {
 
 // imports are what the rights of a login need from other accounts.
 func (s Setup) imports(l Login) []crossing {
-	var all []crossing
+	all := s.hearing(l)
 	asks := l.Rights.Publish
 	if l.Inside {
 		asks = []string{workers}
 	}
 	for _, subject := range asks {
+		served := false
 		for _, other := range s.Logins {
-			if other.Name != l.Name && slices.ContainsFunc(other.Rights.Serves, func(served string) bool { return covers(served, subject) }) {
-				all = append(all, crossing{from: other.Name, subject: subject, local: subject})
+			if other.Name != l.Name && coversAny(other.Rights.Serves, subject) && !mutual(l, other, subject) {
+				all = append(all, crossing{from: other.Name, subject: subject, local: subject, within: subject})
+				served = true
 			}
 		}
-		if l.Inside || strings.HasPrefix(subject, "$S") || slices.ContainsFunc(all, func(c crossing) bool { return c.local == subject }) {
+		if l.Inside || served || strings.HasPrefix(subject, "$S") || slices.Contains(l.Rights.Tells, subject) {
 			continue
 		}
 		there := subject
 		if rest, ok := strings.CutPrefix(subject, OutsideAPI); ok {
 			there = insideAPI + rest
 		}
-		all = append(all, crossing{from: s.Streams, subject: there, local: subject})
+		all = append(all, crossing{from: s.Streams, subject: there, local: subject, within: there})
 	}
+	return all
+}
+
+// hearing is what comes to a login of itself: from the account of the streams, and from each login that tells something.
+func (s Setup) hearing(l Login) []crossing {
+	var all []crossing
 	for _, subject := range l.Rights.Subscribe {
-		served := slices.ContainsFunc(l.Rights.Serves, func(s string) bool { return covers(subject, s) })
-		if !l.Inside && !served && !strings.HasPrefix(subject, "_INBOX") {
-			all = append(all, crossing{from: s.Streams, subject: subject, local: subject, stream: true})
+		serves := slices.ContainsFunc(l.Rights.Serves, func(s string) bool { return covers(subject, s) })
+		if serves || strings.HasPrefix(subject, "_INBOX") {
+			continue
+		}
+		if !l.Inside && !meetsAny(l.Rights.Tells, subject) {
+			all = append(all, crossing{from: s.Streams, subject: subject, local: subject, stream: true, within: subject})
+		}
+		for _, other := range s.Logins {
+			for _, told := range other.Rights.Tells {
+				part, ok := common(told, subject)
+				if ok && other.Name != l.Name && !circle(l, other, part) {
+					all = append(all, crossing{from: other.Name, subject: part, local: part, stream: true, within: told})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// circle says whether both logins tell and hear some of a subject: the server lets no account import from one that imports
+// the same from it. That of the streams hears all.
+func circle(hearer, teller Login, subject string) bool {
+	return meetsAny(hearer.Rights.Tells, subject) && meetsAny(teller.Rights.Subscribe, subject)
+}
+
+// mutual says the same of requests.
+func mutual(asker, server Login, subject string) bool {
+	return coversAny(asker.Rights.Serves, subject) && slices.Contains(server.Rights.Publish, subject)
+}
+
+// Apart is what a login may hear, or ask, of another and cannot, since the other may of it.
+type Apart struct{ Login, From, Subject string }
+
+// Apart are all such.
+func (s Setup) Apart() []Apart {
+	var all []Apart
+	for _, l := range s.Logins {
+		for _, other := range s.Logins {
+			if other.Name == l.Name {
+				continue
+			}
+			for _, told := range other.Rights.Tells {
+				if slices.ContainsFunc(l.Rights.Subscribe, func(subject string) bool {
+					part, ok := common(told, subject)
+					return ok && circle(l, other, part)
+				}) {
+					all = append(all, Apart{l.Name, other.Name, told})
+				}
+			}
+			for _, subject := range l.Rights.Publish {
+				if coversAny(other.Rights.Serves, subject) && mutual(l, other, subject) {
+					all = append(all, Apart{l.Name, other.Name, subject})
+				}
+			}
 		}
 	}
 	return all
@@ -128,7 +188,7 @@ func exportsOf(name string, all []account) []export {
 			if c.from != name {
 				continue
 			}
-			e := export{subject: c.subject, stream: c.stream, to: []string{importer.name}}
+			e := export{subject: c.within, stream: c.stream, to: []string{importer.name}}
 			exports = slices.DeleteFunc(exports, func(o export) bool {
 				if o.stream != e.stream || !covers(o.subject, e.subject) && !covers(e.subject, o.subject) {
 					return false
@@ -159,4 +219,33 @@ func covers(a, b string) bool {
 		}
 	}
 	return len(as) == len(bs)
+}
+
+func coversAny(all []string, subject string) bool {
+	return slices.ContainsFunc(all, func(s string) bool { return covers(s, subject) })
+}
+
+// common is what matches both a and b, false if nothing does.
+func common(a, b string) (string, bool) {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	var both []string
+	for i := range min(len(as), len(bs)) {
+		switch {
+		case as[i] == ">":
+			return strings.Join(append(both, bs[i:]...), "."), true
+		case bs[i] == ">":
+			return strings.Join(append(both, as[i:]...), "."), true
+		case as[i] == "*":
+			both = append(both, bs[i])
+		case bs[i] == "*" || as[i] == bs[i]:
+			both = append(both, as[i])
+		default:
+			return "", false
+		}
+	}
+	return strings.Join(both, "."), len(as) == len(bs)
+}
+
+func meetsAny(all []string, subject string) bool {
+	return slices.ContainsFunc(all, func(s string) bool { _, ok := common(s, subject); return ok })
 }
