@@ -114,6 +114,7 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup) {
 		w.lastLook.Store(&now)
 	}
 	w.match(ctx, want, unseen, pulling)
+	w.refusedLanes(once)
 }
 
 // remake makes streams again that were deleted while the worker ran, unless it may only bind.

@@ -44,13 +44,16 @@ func (p *puller) end(a *ask) {
 	a.left = 0
 }
 
-// expire ends asks that nothing was heard of.
-func (p *puller) expire(now time.Time) {
+// expire ends asks that nothing was heard of, true if there was one.
+func (p *puller) expire(now time.Time) bool {
+	one := false
 	for i := range p.asks {
 		if a := &p.asks[i]; a.left > 0 && now.After(a.until) {
 			p.end(a)
+			one = true
 		}
 	}
+	return one
 }
 
 func (p *puller) refill() {

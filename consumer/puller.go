@@ -29,6 +29,8 @@ type puller struct {
 	size     atomic.Int64 // of the lane, -1 for no limit
 	out      atomic.Int64 // deliveries that are being handled
 	scarce   atomic.Bool
+	silent   atomic.Bool // a pull got no answer, and the server has denied this login something
+	refused  atomic.Bool // the login may not take from the lane
 	quit     chan struct{}
 
 	// What follows belongs to run.
@@ -73,7 +75,7 @@ func (p *puller) stop() { close(p.quit) }
 // run pulls until ctx ends or the puller is stopped. What came and was not started is
 // given back.
 func (p *puller) run(ctx context.Context) {
-	p.prefix = p.w.broker.APIPrefix() + "CONSUMER.MSG.NEXT." + p.stream + "." + p.consumer
+	p.prefix = p.subject()
 	for ctx.Err() == nil && !p.subscribe() {
 		select {
 		case <-ctx.Done():
@@ -112,11 +114,21 @@ func (p *puller) run(ctx context.Context) {
 		case <-pause.C:
 			p.notFor = time.Time{}
 		case now := <-tick.C:
-			p.expire(now)
+			if p.expire(now) {
+				p.unanswered(now)
+			}
 		case <-status:
 			p.expire(time.Now().Add(time.Hour))
+			if p.refused.Load() {
+				p.notFor = time.Time{} // the login may have got the right
+			}
 		}
 	}
+}
+
+// subject is that of a pull.
+func (p *puller) subject() string {
+	return p.w.broker.APIPrefix() + "CONSUMER.MSG.NEXT." + p.stream + "." + p.consumer
 }
 
 func (p *puller) subscribe() bool {
@@ -179,6 +191,9 @@ func (p *puller) receive(m *nats.Msg) {
 		p.status(a, m)
 		return
 	}
+	if p.refused.Load() {
+		p.answered()
+	}
 	a.until = time.Now().Add(pullSilence)
 	held := a.held && a.left > 0
 	a.left = max(a.left-1, 0)
@@ -194,6 +209,9 @@ func (p *puller) receive(m *nats.Msg) {
 
 // status takes what the server says about a pull instead of a message.
 func (p *puller) status(a *ask, m *nats.Msg) {
+	if p.refused.Load() {
+		p.answered()
+	}
 	code := m.Header.Get("Status")
 	if code == "100" {
 		a.until = time.Now().Add(pullSilence)

@@ -40,6 +40,7 @@ func (d *doctor) lanes(ctx context.Context) error {
 			})
 		}
 	}
+	d.unserved(lanes, workers)
 	for _, queue := range queues {
 		if err := d.heads(ctx, queue, lanes, workers); err != nil {
 			return err
@@ -58,6 +59,21 @@ func (d *doctor) lanes(ctx context.Context) error {
 		d.ok("lanes", "%d are as they must be", len(lanes))
 	}
 	return d.workers(ctx, queues, workers)
+}
+
+// unserved finds lanes that nobody asks for their jobs though their queues have workers. What their logins may only they know.
+func (d *doctor) unserved(lanes []stream.Lane, workers []producer.Worker) {
+	for _, l := range lanes {
+		worked := slices.ContainsFunc(workers, func(w producer.Worker) bool { return slices.Contains(w.Queues, l.Queue) })
+		if !worked || l.Info.Paused || l.Info.NumPending == 0 || l.Info.NumAckPending > 0 || l.Info.NumWaiting > 0 {
+			continue
+		}
+		d.found(finding{
+			warning, "lanes", fmt.Sprintf("%d jobs wait in lane %s of queue %s, none of them runs, and no worker asks for them", l.Info.NumPending, l.Name, l.Queue),
+			"the slots of the queue's workers are all taken, or their logins may not take from a quota that came later: their logs say so",
+			fmt.Sprintf("for those: natsasync auth setup again with --quota NAME=%s, docs/security.md", l.Name),
+		})
+	}
 }
 
 func (d *doctor) workers(ctx context.Context, queues []string, workers []producer.Worker) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -119,7 +120,7 @@ var (
 	odd  = task.Define[int, task.None]("odd.one") // nobody knows it
 )
 
-// work runs a worker in this process until the script ends.
+// work runs a worker in this process until the script ends, with the login of WORKER_NKEY and WORKER_INBOX if they are set.
 func work(ts *testscript.TestScript, neg bool, args []string) {
 	var trust task.Trust = task.TrustBroker
 	var signer *task.Signer
@@ -144,7 +145,7 @@ func work(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	registry.Handle(reg, tell, func(context.Context, task.Object, int) (task.None, error) { return task.None{}, nil })
 	w, err := consumer.New(context.Background(), js, reg, consumer.Config{
-		Queues: args, Trust: trust, Signer: signer, Name: "w1", Logger: slog.New(slog.DiscardHandler),
+		Queues: args, Trust: trust, Signer: signer, Name: "w1", BindOnly: ts.Getenv("WORKER_NKEY") != "", Logger: slog.New(slog.DiscardHandler),
 	})
 	ts.Check(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -235,10 +236,18 @@ func putAside(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func connected(ts *testscript.TestScript) jetstream.JetStream {
-	nc, err := nats.Connect(ts.Getenv("NATS_URL"), nats.UserInfo(ts.Getenv("NATS_USER"), ts.Getenv("NATS_PASSWORD")))
+	login, api := nats.UserInfo(ts.Getenv("NATS_USER"), ts.Getenv("NATS_PASSWORD")), "$JS.API"
+	if seed := ts.Getenv("WORKER_NKEY"); seed != "" {
+		var err error
+		login, err = nats.NkeyOptionFromSeed(ts.MkAbs(seed))
+		ts.Check(err)
+		api = "NATSASYNC.API"
+	}
+	nc, err := nats.Connect(ts.Getenv("NATS_URL"), login, nats.CustomInboxPrefix(cmp.Or(ts.Getenv("WORKER_INBOX"), "_INBOX")),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	ts.Check(err)
 	ts.Defer(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.NewWithAPIPrefix(nc, api)
 	ts.Check(err)
 	return js
 }

@@ -117,6 +117,16 @@ func (b *Broker) denied(subject string) error {
 	return fmt.Errorf(`%q: %w (give this login the right, or let "natsasync init" make what is missing and set BindOnly)`, subject, nats.ErrPermissionViolation)
 }
 
+// Refused says whether the server lets this login take nothing from a lane; false if that cannot be found out.
+func (b *Broker) Refused(ctx context.Context, queue, lane string) bool {
+	subject := b.prefix + "CONSUMER.MSG.NEXT." + b.Jobs() + "." + Consumer(queue, lane)
+	err := b.repeat(ctx, subject, func(ctx context.Context) error {
+		_, err := b.nc.RequestWithContext(ctx, subject, []byte("{")) // no request: it would take a job
+		return err
+	})
+	return errors.Is(err, nats.ErrPermissionViolation)
+}
+
 func unanswered(err error) bool {
 	for _, passing := range []error{
 		context.DeadlineExceeded, context.Canceled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected,
