@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/natsasync/natsasync/internal/stream"
 )
 
 // Worker is a process that runs jobs, as it describes itself.
@@ -36,7 +39,7 @@ const (
 
 // Workers asks who runs jobs of this namespace and returns, sorted by host and ID, those
 // that answered within 300 ms. Who does not answer may be busy or behind an account's
-// border.
+// border. The error matches nats.ErrPermissionViolation if this login may not ask.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	nc := c.broker.Conn()
 	inbox := nc.NewInbox()
@@ -67,8 +70,26 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 			workers = append(workers, w)
 		}
 	}
+	if len(workers) == 0 {
+		if err := c.mayAsk(ctx, subject); err != nil {
+			return nil, tell("ask for workers", err)
+		}
+	}
 	slices.SortFunc(workers, func(x, y Worker) int { return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.ID, y.ID)) })
 	return workers, nil
+}
+
+// mayAsk tells nobody there from nobody asked: a denial comes on the connection, in order.
+func (c *Client) mayAsk(ctx context.Context, subject string) error {
+	flushed, cancel := context.WithTimeout(ctx, stream.RequestTimeout)
+	defer cancel()
+	if err := c.broker.Conn().FlushWithContext(flushed); err != nil {
+		return err
+	}
+	if c.broker.Denied(subject) {
+		return fmt.Errorf("this login may not, and who works is not known: %w (give it the right to publish on %q)", nats.ErrPermissionViolation, subject)
+	}
+	return nil
 }
 
 func (c *Client) workerFrom(data []byte) (Worker, bool) {

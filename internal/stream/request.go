@@ -117,6 +117,9 @@ func (b *Broker) denied(subject string) error {
 	return fmt.Errorf(`%q: %w (give this login the right, or let "natsasync init" make what is missing and set BindOnly)`, subject, nats.ErrPermissionViolation)
 }
 
+// Denied says whether the server has just refused this login to publish on subject. It is known once the connection was flushed.
+func (b *Broker) Denied(subject string) bool { return b.denied(subject) != nil }
+
 // Refused says whether the server lets this login take nothing from a lane; false if that cannot be found out.
 func (b *Broker) Refused(ctx context.Context, queue, lane string) bool {
 	subject := b.prefix + "CONSUMER.MSG.NEXT." + b.Jobs() + "." + Consumer(queue, lane)
