@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
@@ -43,6 +44,7 @@ type doctor struct {
 	client   *producer.Client
 	b        *stream.Broker
 	findings []finding
+	blind    bool // this login has not all rights
 }
 
 func (d *doctor) ok(check, format string, args ...any) {
@@ -88,8 +90,17 @@ func (d *doctor) examine(ctx context.Context, monitor string) error {
 	if d.client, err = d.session.client(ctx); err != nil {
 		return err
 	}
-	for _, look := range []func(context.Context) error{d.streams, d.limits, d.marks, d.keel, d.lanes, d.jobs, d.rejected} {
-		if err := look(ctx); err != nil {
+	for _, look := range []struct {
+		at  string
+		how func(context.Context) error
+	}{
+		{"replicas", d.streams}, {"limits", d.limits}, {"marks", d.marks}, {"keel", d.keel}, {"lanes", d.lanes}, {"jobs", d.jobs}, {"rejected", d.rejected},
+	} {
+		err := look.how(ctx)
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			d.blind = true
+			d.found(finding{note, look.at, "not looked at: " + err.Error(), "", "run it with the login of an operator, a watcher or the administrator"})
+		} else if err != nil {
 			return err
 		}
 	}
@@ -123,11 +134,10 @@ func (d *doctor) streams(ctx context.Context) error {
 	whole := true
 	for _, name := range []string{d.b.Jobs(), d.b.Later(), d.b.Outcomes(), d.b.Rejected()} {
 		asked := time.Now()
-		found, err := d.js.Stream(ctx, name)
+		info, err := d.b.Info(ctx, name)
 		if err != nil {
-			return fmt.Errorf("looking at stream %q: %w", name, err)
+			return err
 		}
-		info := found.CachedInfo()
 		whole = d.replicas(info) && whole
 		if name != d.b.Jobs() || info.TimeStamp.IsZero() {
 			continue
@@ -175,6 +185,10 @@ func (d *doctor) replicas(info *jetstream.StreamInfo) bool {
 
 // marks compares how far the streams are with how far workers have seen them.
 func (d *doctor) marks(ctx context.Context) error {
+	if d.blind {
+		d.found(finding{note, "marks", "whether a stream has lost messages is not known: not all of them can be seen", "", ""})
+		return nil
+	}
 	err := d.b.Regressed(ctx)
 	switch {
 	case err == nil:
@@ -207,11 +221,11 @@ func (d *doctor) keel(ctx context.Context) error {
 }
 
 func (d *doctor) rejected(ctx context.Context) error {
-	found, err := d.js.Stream(ctx, d.b.Rejected())
+	info, err := d.b.Info(ctx, d.b.Rejected())
 	if err != nil {
-		return fmt.Errorf("looking at stream %q: %w", d.b.Rejected(), err)
+		return err
 	}
-	if n := found.CachedInfo().State.Msgs; n > 0 {
+	if n := info.State.Msgs; n > 0 {
 		d.found(finding{
 			warning, "rejected", fmt.Sprintf("%d messages could not be read or proved and were put aside", n),
 			"they do not run", "natsasync rejected ls; then natsasync rejected requeue, or natsasync rejected rm",

@@ -282,6 +282,15 @@ func (b *Broker) info(ctx context.Context, stream, filter string) (*jetstream.St
 	return &got.StreamInfo, nil
 }
 
+// Info returns what the server says about a stream.
+func (b *Broker) Info(ctx context.Context, stream string) (*jetstream.StreamInfo, error) {
+	info, err := b.info(ctx, stream, "")
+	if err != nil {
+		return nil, fmt.Errorf("stream: look at stream %q: %w", stream, err)
+	}
+	return info, nil
+}
+
 func (b *Broker) jobsConfig() jetstream.StreamConfig {
 	return b.config(jetstream.StreamConfig{
 		Name:                 b.Jobs(),
