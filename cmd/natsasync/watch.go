@@ -58,13 +58,8 @@ func (c watchCmd) Run(ctx context.Context, e *environment) error {
 		if err != nil {
 			return err
 		}
-		for _, subject := range []string{b.Record(queue, "*", owner, "*"), b.Event(queue, "*", owner, "*")} {
-			if _, err := s.nc.ChanSubscribe(subject, messages); err != nil {
-				return fmt.Errorf("listen on %s: %w", subject, err)
-			}
-		}
-		if err := s.nc.FlushTimeout(s.connection.Timeout); err != nil {
-			return fmt.Errorf("listen: %w", err)
+		if err := s.listen(b, messages, b.Record(queue, "*", owner, "*"), b.Event(queue, "*", owner, "*")); err != nil {
+			return err
 		}
 		what := "all queues"
 		if c.Queue != "" {
@@ -82,6 +77,27 @@ func (c watchCmd) Run(ctx context.Context, e *environment) error {
 			}
 		}
 	})
+}
+
+// listen subscribes to all subjects, and is an error if this login may listen on none of them. The server tells a denial
+// before it answers a flush.
+func (s *session) listen(b *stream.Broker, messages chan *nats.Msg, subjects ...string) error {
+	denied := 0
+	for _, subject := range subjects {
+		if _, err := s.nc.ChanSubscribe(subject, messages); err != nil {
+			return fmt.Errorf("listen on %s: %w", subject, err)
+		}
+		if err := s.nc.FlushTimeout(s.connection.Timeout); err != nil {
+			return fmt.Errorf("listen on %s: %w", subject, err)
+		}
+		if b.Denied(subject) {
+			denied++
+		}
+	}
+	if denied == len(subjects) {
+		return fmt.Errorf("listen on %s: %w (use the login of a watcher or an operator, or give --owner to one of a single user)", strings.Join(subjects, " or "), nats.ErrPermissionViolation)
+	}
+	return nil
 }
 
 // waitingLines are how many messages wait to be printed; the client drops more, and says so.
