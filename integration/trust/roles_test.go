@@ -129,10 +129,14 @@ func newFort(t *testing.T, tokens bool) *fort {
 	f.trust = task.TrustKeys(f.keys...)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if f.broker, err = stream.Open(ctx, f.js, stream.Config{Queues: []string{"default", "docs", "mail"}, Lease: lease}); err != nil {
-		t.Fatal(err)
+	for { // an account that has just been proved has no JetStream for a moment
+		if f.broker, err = stream.Open(ctx, f.js, stream.Config{Queues: []string{"default", "docs", "mail"}, Lease: lease}); err == nil {
+			return f
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
 	}
-	return f
 }
 
 func (f *fort) signer(name string) *task.Signer {
@@ -327,6 +331,24 @@ func TestEveryLoginCanDoItsWork(t *testing.T) {
 			}
 			if n, err := eye.Queue("mail").Len(t.Context()); err != nil || n != 0 {
 				t.Errorf("length: %d, %v", n, err)
+			}
+			// What the page of operating does with the nats tool.
+			if m, err := f.js.Conn().Request("$SRV.INFO", nil, patience); err != nil || !strings.Contains(string(m.Data), consumer.ServiceName) {
+				t.Errorf("the administrator lists services: %v", err)
+			}
+			for _, name := range []string{"admin", "ops", "eye"} {
+				nc := f.connect(name)
+				sub, err := nc.SubscribeSync("natsasync.record.*.*.*.>")
+				if err == nil {
+					err = nc.Flush()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				succeeds(f.site, f.seen(queue(f.site, web, alice, say.On("", "heard"))))
+				if _, err := sub.NextMsg(patience); err != nil {
+					t.Errorf("%s hears no outcome: %v", name, err)
+				}
 			}
 			f.mu.Lock()
 			defer f.mu.Unlock()

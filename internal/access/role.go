@@ -88,6 +88,7 @@ const (
 	ack       = "$JS.ACK."
 	userAsk   = "$SYS.REQ.USER.INFO"
 	workers   = "$SRV.INFO.natsasync-worker"
+	services  = "$SRV.INFO" // what the nats tool asks to list them
 )
 
 // Of returns what a role needs.
@@ -133,7 +134,7 @@ func Of(role Role, s Scope) Rights {
 		hears(n.Event("*", "*", "*", "*"))
 	case Worker:
 		s.works(may, hears)
-		r.Serves = []string{workers}
+		r.Serves = []string{workers, services}
 		for _, q := range s.Queues {
 			r.Tells = append(r.Tells, n.Event(q, "*", "*", ">"))
 		}
