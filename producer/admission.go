@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -67,7 +68,7 @@ func (c *Client) checkPending(ctx context.Context, queue string, more int) error
 		return fmt.Errorf("producer: count the jobs of queue %s: another call waits for the answer: %w", task.Quote(queue), context.Cause(ctx))
 	}
 	if time.Since(p.read) > time.Second {
-		n, err := c.length(ctx, queue)
+		n, err := c.backlog(ctx, queue)
 		if err != nil {
 			c.mu.Lock()
 			delete(c.pending, queue) // there may be no such queue, and names are many
@@ -80,4 +81,45 @@ func (c *Client) checkPending(ctx context.Context, queue string, more int) error
 		return fmt.Errorf("producer: queue %s: %w: %d jobs wait, Config.MaxPending is %d", task.Quote(queue), ErrQueueFull, p.n, c.cfg.MaxPending)
 	}
 	return nil
+}
+
+// backlog is what [Queue.Len] says, for who may read no job: the lanes' own numbers lag a moment behind the publishers,
+// and a job that a worker is putting off counts twice.
+func (c *Client) backlog(ctx context.Context, queue string) (int, error) {
+	n, err := c.scheduled(ctx, queue)
+	if err != nil {
+		return 0, err
+	}
+	lanes, err := c.lanes(ctx, queue)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range lanes {
+		if l.Name != stream.LaneSystem {
+			n += l.Info.NumPending
+		}
+	}
+	unmoved, err := c.broker.Count(ctx, c.broker.Jobs(), c.broker.LaneFilter(queue, stream.LaneLater))
+	if err != nil {
+		return 0, tell("count the jobs of queue "+task.Quote(queue), err)
+	}
+	return int(n + unmoved), nil
+}
+
+// checkMayCount finds out whether this login may count jobs: if not, it could queue none.
+func (c *Client) checkMayCount(ctx context.Context) error {
+	if c.cfg.MaxPending == 0 {
+		return nil
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	_, err := c.backlog(ctx, task.DefaultQueue)
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return fmt.Errorf("producer: max pending \"%d\": this login may not count the jobs of a queue, as one for all users and a gateway may (give it the right, or leave MaxPending out): %w",
+			c.cfg.MaxPending, err)
+	case errors.Is(err, ErrNoSuchQueue):
+		return nil
+	}
+	return err
 }

@@ -40,9 +40,12 @@ type Config struct {
 	// returned wrapped. It is not asked about calls queued with Within. Defaults to nil.
 	Before func(ctx context.Context, call task.Spec) error
 
-	// MaxPending is how many jobs of a queue may wait; more is ErrQueueFull. The number is
-	// read at most once a second, so that it can be passed by what is queued in a second,
-	// and reading it needs the right to list consumers. Defaults to 0: no limit.
+	// MaxPending is how many jobs of a queue may wait, scheduled ones too; more is
+	// ErrQueueFull. The number is read at most once a second, so that it can be passed by
+	// what is queued in a second. Reading it needs the right to list the consumers of jobs
+	// and to look at the stream of scheduled ones, which New tries: logins of "natsasync
+	// auth setup" for all users have it, those of one user have not, and through a Gateway
+	// it is the gateway that counts. Defaults to 0: no limit.
 	MaxPending int
 
 	// Lease is how long a worker may be silent before its job goes to another. It belongs
@@ -101,6 +104,9 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, erro
 	if cfg.Gateway && (!cfg.BindOnly || cfg.Signer != nil) {
 		return nil, errors.New("producer: gateway: who queues through one makes nothing and signs nothing (set BindOnly, and leave Signer out)")
 	}
+	if cfg.Gateway && cfg.MaxPending > 0 {
+		return nil, fmt.Errorf("producer: max pending \"%d\": who queues through a gateway counts nothing (leave MaxPending out, and start the gateway with --max-pending)", cfg.MaxPending)
+	}
 	if cfg.Gateway && cfg.Installation == "" {
 		if task.KeysOf(cfg.Trust) != nil {
 			return nil, errors.New("producer: gateway: with keys in Trust the installation must be known (set Installation)")
@@ -141,13 +147,17 @@ func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Client, erro
 	if err != nil {
 		return nil, tell("", err)
 	}
-	return &Client{
+	c := &Client{
 		broker:  broker,
 		cfg:     cfg,
 		log:     cfg.Logger,
 		quotas:  make(map[lane]time.Time),
 		pending: make(map[string]*pending),
-	}, nil
+	}
+	if err := c.checkMayCount(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Queue returns the named queue. The name is checked when it is used.

@@ -303,6 +303,7 @@ func TestNewRefusesWhatCannotBe(t *testing.T) {
 		"a bad queue":     {producer.Config{Queues: []string{"Mail Out"}}, `queue "Mail Out"`},
 		"a bad namespace": {producer.Config{Namespace: "a.b"}, `namespace "a.b"`},
 		"a negative max":  {producer.Config{MaxPending: -1}, `max pending "-1"`},
+		"who counts":      {producer.Config{MaxPending: 3, Gateway: true, BindOnly: true}, `max pending "3"`},
 		"another lease":   {producer.Config{Lease: time.Minute}, "30s"},
 		"nothing to bind": {producer.Config{Namespace: "other", BindOnly: true}, `"OTHER_JOBS"`},
 		"a missing queue": {producer.Config{Queues: []string{"nowhere"}, BindOnly: true}, `"docs"`},

@@ -65,18 +65,21 @@ func (c *Client) length(ctx context.Context, queue string) (int, error) {
 	if err != nil {
 		return 0, tell("count the jobs of queue "+task.Quote(queue), err)
 	}
-	n += moving
-	for _, at := range [...]struct{ stream, filter string }{
-		{c.broker.Later(), c.broker.LaterJob(queue, "*", ">")},
-		{c.broker.Later(), c.broker.DueJob(queue, "*", ">")},
-	} {
-		more, err := c.broker.Count(ctx, at.stream, at.filter)
+	scheduled, err := c.scheduled(ctx, queue)
+	return int(n + moving + scheduled), err
+}
+
+// scheduled is how many jobs workers have put off.
+func (c *Client) scheduled(ctx context.Context, queue string) (uint64, error) {
+	var n uint64
+	for _, filter := range [...]string{c.broker.LaterJob(queue, "*", ">"), c.broker.DueJob(queue, "*", ">")} {
+		some, err := c.broker.Count(ctx, c.broker.Later(), filter)
 		if err != nil {
 			return 0, tell("count the jobs of queue "+task.Quote(queue), err)
 		}
-		n += more
+		n += some
 	}
-	return int(n), nil
+	return n, nil
 }
 
 // unmoved is how many jobs for later no worker has moved yet. One that moves lies in both

@@ -19,17 +19,21 @@ import (
 )
 
 // openGateway runs a gateway. The login carol may ask for alice, and dave for bob.
-func (f *fort) openGateway() {
+func (f *fort) openGateway(change ...func(*producer.Config)) {
 	f.t.Helper()
-	f.t.Cleanup(f.startGateway())
+	f.t.Cleanup(f.startGateway(change...))
 }
 
 // startGateway returns what stops it again.
-func (f *fort) startGateway() (stop func()) {
+func (f *fort) startGateway(change ...func(*producer.Config)) (stop func()) {
 	f.t.Helper()
 	nc := f.connect("gate")
 	js := f.login("gate")
-	c, err := producer.New(f.t.Context(), js, producer.Config{BindOnly: true, Signer: f.signer("gate"), Logger: quiet})
+	cfg := producer.Config{BindOnly: true, Signer: f.signer("gate"), Logger: quiet}
+	for _, do := range change {
+		do(&cfg)
+	}
+	c, err := producer.New(f.t.Context(), js, cfg)
 	if err != nil {
 		f.t.Fatal(err)
 	}

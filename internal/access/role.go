@@ -110,7 +110,7 @@ func Of(role Role, s Scope) Rights {
 	case Producer:
 		may(n.Job("*", "*", owner, "*")) // members and callbacks, whose IDs are longer, are queued by workers
 		if s.Owner == "" {
-			may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
+			s.counts(may)
 		} else {
 			may(s.keel())
 		}
@@ -140,7 +140,8 @@ func Of(role Role, s Scope) Rights {
 		}
 		may(r.Tells...)
 	case Gateway:
-		may(n.Job("*", "*", "*", "*"), api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs())
+		may(n.Job("*", "*", "*", "*"))
+		s.counts(may)
 		r.Serves = []string{n.Gateway("*")}
 		hears(n.Gateway("*"), "$SRV.>")
 	case Caller:
@@ -155,6 +156,12 @@ func Of(role Role, s Scope) Rights {
 func (s Scope) keel() string { return s.API + "DIRECT.GET." + s.Names.Jobs() + "." + s.Names.Keel() }
 
 type grant func(subjects ...string)
+
+// counts is what somebody needs who looks for quotas and counts what waits, and reads no job.
+func (s Scope) counts(may grant) {
+	n, api := s.Names, s.API
+	may(api+"STREAM.INFO."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.LIST."+n.Jobs(), api+"STREAM.INFO."+n.Later())
+}
 
 // reads is the work of who waits for jobs. One who sees the jobs of one owner alone reads them by subject, from any
 // replica; the leader's requests name their subject in the body, where no permission sees it.
