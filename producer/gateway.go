@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,8 +17,15 @@ import (
 // unknownInstallation is that of a client that needs none: a gateway knows.
 const unknownInstallation = "unknown"
 
+// Pauses before a gateway that is busy is asked again.
+const shortestPause, longestPause = 20 * time.Millisecond, time.Second
+
+// errBusy means that a gateway works on as many calls of this owner as it has places for.
+var errBusy = errors.New("it is busy with other calls of this user")
+
 // What a gateway says went wrong, by its stable names.
 var gatewayErrors = map[string]error{
+	"busy":         errBusy,
 	"unauthorized": task.ErrUnauthorized, "no_such_queue": ErrNoSuchQueue, "no_such_quota": ErrNoSuchQuota,
 	"queue_full": ErrQueueFull, "unknown_outcome": ErrUnknown, "too_large": task.ErrTooLarge,
 }
@@ -34,17 +43,25 @@ func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error
 	defer cancel()
 	h := c.handleOf(e)
 	body, subject := e.Encode(), c.broker.Gateway(e.User.Owner())
+	pause := shortestPause
 	for timeout := stream.RequestTimeout; ; timeout = stream.Longer(timeout) {
 		once, end := context.WithTimeout(ctx, timeout)
 		answer, err := c.broker.Conn().RequestWithContext(once, subject, body)
 		end()
+		if err == nil {
+			err = readGateway(h, answer)
+		}
 		switch {
-		case err == nil:
-			err := readGateway(h, answer)
-			if err != nil && !errors.Is(err, ErrUnknown) {
-				return nil, err
-			}
+		case err == nil, errors.Is(err, ErrUnknown):
 			return h, err
+		case errors.Is(err, errBusy):
+			if !stream.Sleep(ctx, pause/2+rand.N(pause)) {
+				// An earlier request may have had no answer.
+				return h, fmt.Errorf("producer: job %s: %w (queue it again with the same ID): %w", task.Quote(e.ID), ErrUnknown, err)
+			}
+			pause = min(2*pause, longestPause)
+		case answer != nil:
+			return nil, err
 		case errors.Is(err, nats.ErrNoResponders):
 			return nil, fmt.Errorf("producer: gateway: nobody takes calls on %s (start \"natsasync gateway\")", subject)
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):

@@ -3,6 +3,7 @@ package trust_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -282,5 +283,73 @@ func TestAGatewayBelievesTheSubjectAlone(t *testing.T) {
 	}
 	if n := f.count("say forged alice") + f.count("say own bob") + f.count("say within alice"); n != 0 {
 		t.Errorf("%d forged calls ran", n)
+	}
+}
+
+// Who asks for more than a gateway can work on is told so, and holds up nobody else.
+func TestOneCallerLeavesPlacesForOthers(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
+	defer release()
+	f.openGateway(func(cfg *producer.Config) {
+		cfg.Before = func(ctx context.Context, _ task.Spec) error {
+			if task.UserFrom(ctx) == alice {
+				<-held
+			}
+			return nil
+		}
+	})
+	const calls = 2000
+	e, _ := f.sealed(alice, "x")
+	nc := f.connect("carol")
+	codes := make(chan string, calls)
+	inbox := nc.NewRespInbox()
+	if _, err := nc.Subscribe(inbox, func(m *nats.Msg) { codes <- m.Header.Get("Nats-Service-Error-Code") }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range calls {
+		e.Installation, e.ID = "", fmt.Sprint("call-", i)
+		if err := nc.PublishRequest(f.broker.Gateway(alice.Owner()), inbox, e.Encode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer := func() string {
+		t.Helper()
+		select {
+		case code := <-codes:
+			return code
+		case <-time.After(patience):
+			t.Fatal("a call is not answered")
+			return ""
+		}
+	}
+	for range calls / 2 {
+		if code := answer(); code != "busy" {
+			t.Fatalf("a call of carol's is answered with %q", code)
+		}
+	}
+	queue(f.site, f.caller("dave"), bob, say.On("", "dave's"))
+
+	carol := f.caller("carol")
+	again := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(as(context.WithoutCancel(t.Context()), alice), patience)
+		defer cancel()
+		_, err := producer.Enqueue(ctx, carol, say.On("", "a patient one"))
+		again <- err
+	}()
+	brief, cancel := context.WithTimeout(as(t.Context(), alice), 200*time.Millisecond)
+	defer cancel()
+	if _, err := producer.Enqueue(brief, carol, say.On("", "an impatient one")); !errors.Is(err, producer.ErrUnknown) {
+		t.Errorf("while the gateway is busy: %v", err)
+	}
+	release()
+	if err := <-again; err != nil {
+		t.Errorf("once it is not: %v", err)
+	}
+	for range calls - calls/2 {
+		answer()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,6 +31,9 @@ const (
 	headerBorder = "Nats-Request-Info" // added by the server between accounts; a client can forge what it says
 )
 
+// errBusy means that the calls of an owner have their share of the gateway.
+var errBusy = errors.New("as many of its calls are worked on as the gateway has places for: nothing was queued")
+
 // Gateway takes calls.
 type Gateway struct {
 	client  *producer.Client
@@ -37,7 +41,8 @@ type Gateway struct {
 	log     *slog.Logger
 	nc      *nats.Conn
 	service micro.Service
-	slots   chan struct{}
+	places  *places
+	running sync.WaitGroup
 
 	refusals seldom.Lines
 }
@@ -51,7 +56,7 @@ type Answer struct {
 
 // Start serves until Stop. When it returns, the server knows where to send calls.
 func Start(nc *nats.Conn, c *producer.Client, names stream.Names, log *slog.Logger) (*Gateway, error) {
-	g := &Gateway{nc: nc, client: c, names: names, log: log, slots: make(chan struct{}, maxAtOnce)}
+	g := &Gateway{nc: nc, client: c, names: names, log: log, places: newPlaces(maxAtOnce)}
 	subject := names.Gateway("*")
 	var err error
 	g.service, err = micro.AddService(nc, micro.Config{Name: Name, Version: version, Description: "queues jobs of natsasync in the name of who asks"})
@@ -79,47 +84,47 @@ func (g *Gateway) Stop() error {
 	if g.nc.Barrier(func() { close(taken) }) == nil {
 		<-taken
 	}
-	for range maxAtOnce {
-		g.slots <- struct{}{}
-	}
+	g.running.Wait()
 	return err
 }
 
-// take answers one call, beside others.
+// take answers one call, beside others. It never waits: all callers stand in one line.
 func (g *Gateway) take(r micro.Request) {
-	g.slots <- struct{}{}
-	go func() {
-		defer func() { <-g.slots }()
-		answer, err := g.queue(r)
-		if err := g.answer(r.Reply(), answer, err); err != nil {
-			g.log.Debug("answer a call", "err", err)
-		}
-	}()
+	owner, ok := g.names.ParseGateway(r.Subject())
+	if !ok {
+		g.answer(r.Reply(), nil, &task.WireError{Code: "subject", Message: fmt.Sprintf("subject %s: it ends with one owner", task.Quote(r.Subject()))})
+		return
+	}
+	if !g.places.take(owner) {
+		g.answer(r.Reply(), nil, fmt.Errorf("owner %s: %w (ask again in a moment)", task.Quote(owner), errBusy))
+		return
+	}
+	g.running.Go(func() {
+		defer g.places.leave(owner)
+		answer, err := g.queue(r, owner)
+		g.answer(r.Reply(), answer, err)
+	})
 }
 
 // answer does what the micro package does for handlers that answer before they return.
-func (g *Gateway) answer(to string, answer *Answer, err error) error {
+func (g *Gateway) answer(to string, answer *Answer, err error) {
+	m := &nats.Msg{Subject: to}
 	if err == nil {
-		body, err := json.Marshal(answer)
-		if err != nil {
-			return err
+		m.Data, err = json.Marshal(answer)
+	}
+	if err != nil {
+		code := codeOf(err)
+		if due, quiet := g.refusals.Due(code); due {
+			g.log.Info("a call is refused", "code", code, "err", err, "more", quiet)
 		}
-		return g.nc.Publish(to, body)
+		m.Header = nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {strings.ToValidUTF8(err.Error(), "?")}}
 	}
-	code := codeOf(err)
-	if due, quiet := g.refusals.Due(code); due {
-		g.log.Info("a call is refused", "code", code, "err", err, "more", quiet)
+	if err := g.nc.PublishMsg(m); err != nil {
+		g.log.Debug("answer a call", "err", err)
 	}
-	return g.nc.PublishMsg(&nats.Msg{Subject: to, Header: nats.Header{
-		micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {strings.ToValidUTF8(err.Error(), "?")},
-	}})
 }
 
-func (g *Gateway) queue(r micro.Request) (*Answer, error) {
-	owner, ok := g.names.ParseGateway(r.Subject())
-	if !ok {
-		return nil, &task.WireError{Code: "subject", Message: fmt.Sprintf("subject %s: it ends with one owner", task.Quote(r.Subject()))}
-	}
+func (g *Gateway) queue(r micro.Request, owner string) (*Answer, error) {
 	// A message of a stream, which somebody had the server send here, has others.
 	for name := range r.Headers() {
 		if name != headerBorder {
@@ -155,6 +160,7 @@ func codeOf(err error) string {
 		err  error
 		code string
 	}{
+		{errBusy, "busy"},
 		{task.ErrUnauthorized, "unauthorized"},
 		{producer.ErrNoSuchQueue, "no_such_queue"},
 		{producer.ErrNoSuchQuota, "no_such_quota"},
