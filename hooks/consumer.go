@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/natsasync/natsasync/internal/seldom"
 	"github.com/natsasync/natsasync/internal/stream"
 )
 
@@ -35,6 +36,8 @@ type reader struct {
 	bound bool
 	last  uint64 // the sequence of the last outcome that was done with
 	cause string // why it does not listen, as last logged
+
+	passed seldom.Lines // of records that are passed over: one who may cancel can write many
 
 	failing  uint64 // the sequence of the outcome whose handler failed last
 	failures int    // how often it did

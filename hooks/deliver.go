@@ -120,7 +120,10 @@ func (r *reader) putOff(ctx context.Context, msg jetstream.Msg, why error) error
 }
 
 func (r *reader) passOver(ctx context.Context, msg jetstream.Msg, seq uint64, why error) error {
-	r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject(), "seq", seq, "err", why)
+	code := task.WireCode(why)
+	if due, quiet := r.passed.Due(code); due {
+		r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject(), "seq", seq, "code", code, "err", why, "more", quiet)
+	}
 	return r.done(msg, seq)
 }
 
