@@ -89,20 +89,35 @@ func (b *Broker) ReadOutcome(ctx context.Context, queue, owner, id string) (*tas
 	return s.Record, b.Fill(ctx, s.Subject, s.Record)
 }
 
-// ReadNotes reads the progress and the notes of a job, nil if there are none that count.
+// ReadNotes reads the progress and the notes of a job, nil if there are none that count: the last that do, since workers
+// of all queues may write there.
 func (b *Broker) ReadNotes(ctx context.Context, queue, owner, id string) (*task.Notes, error) {
-	m, err := b.Last(ctx, b.Outcomes(), b.Note(owner, id))
-	if err != nil || m == nil {
+	subject := b.Note(owner, id)
+	last, err := b.Last(ctx, b.Outcomes(), subject)
+	if err != nil || last == nil {
 		return nil, err
 	}
+	notes, err := b.notesIn(last, queue)
+	if err == nil || errors.Is(err, task.ErrNoKeys) || b.bound(b.Outcomes()) {
+		return notes, nil
+	}
+	for seq := uint64(1); ; {
+		m, err := b.next(ctx, subject, seq)
+		if err != nil || m == nil || m.Seq >= last.Seq {
+			return notes, err
+		}
+		if counts, err := b.notesIn(m, queue); err == nil {
+			notes = counts
+		}
+		seq = m.Seq + 1
+	}
+}
+
+func (b *Broker) notesIn(m *Message, queue string) (*task.Notes, error) {
 	if err := b.proveNotes(m, queue); err != nil {
-		return nil, nil
+		return nil, err
 	}
-	notes, err := task.DecodeNotes(m.Data)
-	if err != nil {
-		return nil, nil
-	}
-	return notes, nil
+	return task.DecodeNotes(m.Data)
 }
 
 // Fill makes the value of a batch's record: the outcomes of its members, in order, as
