@@ -75,6 +75,9 @@ func TestConfigErrorsNameTheFieldAndTheFix(t *testing.T) {
 	if _, err := consumer.New(t.Context(), env.JS, nil, good); err == nil {
 		t.Error("a nil registry is no error")
 	}
+	if _, err := consumer.New(t.Context(), nil, echoing(), good); err == nil || !strings.Contains(err.Error(), "jetstream.New") {
+		t.Errorf("no JetStream: error is %v", err)
+	}
 }
 
 func TestNewWithoutAServerSaysSoInTime(t *testing.T) {

@@ -67,6 +67,9 @@ func New(ctx context.Context, js jetstream.JetStream, reg *registry.Registry, cf
 	if err != nil {
 		return nil, err
 	}
+	if js == nil {
+		return nil, errors.New("consumer: jetstream: it is nil (make one with jetstream.New)")
+	}
 	if reg == nil || len(reg.Names()) == 0 {
 		return nil, errors.New("consumer: registry: it knows no task (register one with registry.Handle)")
 	}

@@ -127,6 +127,9 @@ type Subscription struct {
 // deadline; call [Subscription.Stop] in the end. The connection stays the caller's. A
 // durable name that is used for something else, as for another queue, is an error.
 func Subscribe(ctx context.Context, js jetstream.JetStream, h Handlers, cfg Config) (*Subscription, error) {
+	if js == nil {
+		return nil, errors.New("hooks: jetstream: it is nil (make one with jetstream.New)")
+	}
 	if err := cfg.check(h); err != nil {
 		return nil, err
 	}

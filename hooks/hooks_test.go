@@ -230,6 +230,9 @@ func TestWhatIsWrongWithASubscriptionIsSaid(t *testing.T) {
 			}
 		}
 	}
+	if _, err := hooks.Subscribe(t.Context(), nil, some, hooks.Config{}); err == nil || !strings.Contains(err.Error(), "jetstream.New") {
+		t.Errorf("no JetStream: error is %v", err)
+	}
 }
 
 func TestBindOnlyUsesWhatIsThere(t *testing.T) {
