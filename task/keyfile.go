@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,7 +31,7 @@ const (
 //	  {"key": "UC…", "name": "old web", "anyone": true, "retired": "2026-12-01T00:00:00Z"}
 //	]}
 //
-// The fields are those of [Key]. A changed file counts within a second or two, without a
+// The fields are those of [Key], by exactly these names and each once. A changed file counts within a second or two, without a
 // restart. While it is gone, cannot be read or is wrong, nothing is believed and no job is
 // started, see [ErrNoKeys]; those that run go on. Replace it by renaming another over it. A
 // file that everybody may write is refused, and one of more than 1 MiB.
@@ -53,7 +55,7 @@ func (k *Keys) current() (keyset, error) {
 // place of another may have both.
 func (k *Keys) look() {
 	text, err := readFile(k.path)
-	if err == nil && k.err == nil && bytes.Equal(text, k.text) {
+	if err == nil && k.set != nil && bytes.Equal(text, k.text) {
 		return
 	}
 	var set keyset
@@ -61,7 +63,7 @@ func (k *Keys) look() {
 		set, err = parseKeys(text)
 	}
 	if err != nil {
-		k.set, k.text, k.err = nil, nil, fmt.Errorf("%w: %s: %w", ErrNoKeys, Quote(k.path), err)
+		k.set, k.text, k.err = nil, nil, fmt.Errorf("%w: %q: %w", ErrNoKeys, k.path, err)
 		return
 	}
 	k.set, k.text, k.err = set, text, nil
@@ -94,48 +96,109 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-func parseKeys(text []byte) (keyset, error) {
-	var file struct {
-		Keys []Key `json:"keys"`
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&file); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the keys")
-	}
-	if err := checkFields(json.NewDecoder(bytes.NewReader(text))); err != nil {
-		return nil, err
-	}
-	return newKeyset(file.Keys)
+// keyFields are the fields of a key, each with an example.
+var keyFields = map[string]string{
+	"key": `"UA…"`, "name": `"web"`, "users": `[{"realm": "/site", "id": "alice"}]`, "realms": `["/site"]`, "anonymous": "true", "anyone": "true",
+	"queues": `["docs"]`, "works": `["docs"]`, "into": `["mail"]`, "retired": `"2026-12-01T00:00:00Z"`,
 }
 
-// checkFields refuses what encoding/json takes: a field that comes twice, in whatever case,
-// of which the last would count. What it reads has been decoded, so it is not deep.
-func checkFields(d *json.Decoder) error {
-	open, err := d.Token()
-	if err != nil || open != json.Delim('{') && open != json.Delim('[') {
+var (
+	fileFields = map[string]string{"keys": `[{"key": "UA…", "name": "web", "realms": ["/site"]}]`}
+	userFields = map[string]string{"realm": `"/site"`, "id": `"alice"`}
+)
+
+func parseKeys(text []byte) (keyset, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, fmt.Errorf("it is empty (write it like %s)", like(fileFields, "keys"))
+	}
+	var whole json.RawMessage
+	if err := json.Unmarshal(text, &whole); err != nil {
+		line := 1
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+			line += bytes.Count(text[:min(int(syntax.Offset), len(text))], []byte("\n"))
+		}
+		return nil, fmt.Errorf("line %d: it is no file of trusted keys: %w (write it like %s)", line, err, like(fileFields, "keys"))
+	}
+	file, err := fieldsOf(whole, fileFields)
+	if err != nil {
+		return nil, err
+	}
+	var entries []json.RawMessage
+	if list, is := file["keys"]; is && json.Unmarshal(list, &entries) != nil {
+		return nil, unlike(fileFields, "keys")
+	}
+	keys := make([]Key, len(entries))
+	for i, entry := range entries {
+		if err := parseKey(entry, &keys[i]); err != nil {
+			return nil, fmt.Errorf("key %d%s: %w", i+1, named(entry), err)
+		}
+	}
+	return newKeyset(keys)
+}
+
+func parseKey(text []byte, k *Key) error {
+	fields, err := fieldsOf(text, keyFields)
+	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
-	for d.More() {
-		if open == json.Delim('{') {
-			token, err := d.Token()
-			if err != nil {
-				return err
-			}
-			name, _ := token.(string)
-			if seen[strings.ToLower(name)] {
-				return fmt.Errorf("field %s comes twice, before byte %d (join the two)", Quote(name), d.InputOffset())
-			}
-			seen[strings.ToLower(name)] = true
-		}
-		if err := checkFields(d); err != nil {
-			return err
+	var users []json.RawMessage
+	_ = json.Unmarshal(fields["users"], &users) // what is no list is told below
+	for i, user := range users {
+		if _, err := fieldsOf(user, userFields); err != nil {
+			return fmt.Errorf("user %d: %w", i+1, err)
 		}
 	}
-	_, err = d.Token()
-	return err
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if json.Unmarshal(fmt.Appendf(nil, "{%q: %s}", name, fields[name]), k) != nil {
+			return unlike(keyFields, name)
+		}
+	}
+	return nil
+}
+
+// named is what to call a key beside its number.
+func named(entry []byte) string {
+	var k struct{ Name string }
+	if _ = json.Unmarshal(entry, &k); k.Name == "" {
+		return ""
+	}
+	return ", " + Quote(k.Name)
+}
+
+// fieldsOf reads an object whose fields have exactly the known names and come once each: encoding/json takes a name in
+// any case, and of two the last.
+func fieldsOf(text []byte, known map[string]string) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		name := slices.Sorted(maps.Keys(known))[0]
+		return nil, fmt.Errorf("it is no JSON object (write it like %s)", like(known, name))
+	}
+	fields := map[string]json.RawMessage{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, _ := token.(string)
+		if known[name] == "" {
+			return nil, fmt.Errorf("field %s: there is none of that name (the fields are %s)", Quote(name), strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		if _, is := fields[name]; is {
+			return nil, fmt.Errorf("field %s: it comes twice (join the two)", Quote(name))
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		fields[name] = value
+	}
+	return fields, nil
+}
+
+func like(known map[string]string, name string) string {
+	return fmt.Sprintf("{%q: %s}", name, known[name])
+}
+
+func unlike(known map[string]string, name string) error {
+	return fmt.Errorf("field %q: it cannot be read (write it like %q: %s)", name, name, known[name])
 }

@@ -459,6 +459,65 @@ func TestAKeyFileCountsThoughItsTimeAndSizeAreThoseOfBefore(t *testing.T) {
 	}
 }
 
+// Whoever writes the file by hand is told where it is wrong, and how it is right.
+func TestAKeyFileThatCannotBeReadSaysWhatToWrite(t *testing.T) {
+	t.Parallel()
+	key, seed := newSigner(t).Public(), newSeed(t)
+	dir := t.TempDir()
+	check := func(text string) error {
+		path := filepath.Join(dir, "keys.json")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return task.TrustFile(path).Check()
+	}
+	web := `{"key": "` + key + `", "name": "web", `
+	for text, says := range map[string][]string{
+		"":                    {"it is empty", `{"keys": [{"key": "UA…"`},
+		" \n":                 {"it is empty"},
+		"[]":                  {"it is no JSON object", `{"keys": [`},
+		`{"keys": {}}`:        {`field "keys"`, `"keys": [{`},
+		"{\n\"keys\": [\n,]}": {"line 3", "no file of trusted keys"},
+		string(seed):          {"line 1", "no file of trusted keys", `{"keys": [`},
+		`{"keys": [{"key": "` + key + `", "anyone": true}, ` + web + `"retired": "2026-11-28"}]}`: {
+			`key 2, "web"`, `field "retired"`, `"retired": "2026-12-01T00:00:00Z"`,
+		},
+		`{"keys": [` + web + `"realms": "/site"}]}`:                      {`key 1, "web"`, `field "realms"`, `"realms": ["/site"]`},
+		`{"keys": [` + web + `"realm": "/site"}]}`:                       {`key 1, "web"`, `field "realm": there is none`, "realms"},
+		`{"keys": [` + web + `"Anyone": true}]}`:                         {`field "Anyone": there is none`, "anyone"},
+		`{"keys": [` + web + `"anyone": true, "anyone": true}]}`:         {`field "anyone": it comes twice`},
+		`{"keys": [` + web + `"queues": ["docs"], "queueſ": ["mail"]}]}`: {`field "queueſ": there is none`},
+		`{"keys": [` + web + `"users": [{"id": "x"}, {"ID": "x"}]}]}`:    {`key 1, "web": user 2: field "ID"`, "id, realm"},
+		`{"keys": [` + web + `"users": ["x"]}]}`:                         {"user 1", "no JSON object"},
+		`{"keys": [null]}`:                                               {"key 1", "no JSON object"},
+	} {
+		err := check(text)
+		for _, part := range append(says, "keys.json") {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: error %v does not say %q", text, err, part)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), string(seed)) {
+			t.Error("the error shows a seed")
+		}
+	}
+	every, err := json.Marshal(map[string]any{"keys": []task.Key{{
+		Public: key, Name: "all", Users: []task.User{alice}, Realms: []string{"/site"}, Anonymous: true, Anyone: true,
+		Queues: []string{"docs"}, Works: []string{"docs"}, Into: []string{"mail"}, Retired: time.Now(),
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := check(string(every)); err != nil {
+		t.Errorf("a file with every field: %v", err)
+	}
+	path := filepath.Join(dir, "keys.json")
+	_, err = task.SignerFromFile(path)
+	if err == nil || !strings.Contains(err.Error(), `keys.json": `) || !strings.Contains(err.Error(), "natsasync auth key") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("a signer from the file of keys: %v", err)
+	}
+}
+
 func TestASignersFileIsPrivate(t *testing.T) {
 	t.Parallel()
 	seed := newSeed(t)

@@ -3,7 +3,6 @@ package task
 import (
 	"crypto/ed25519"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -44,7 +43,7 @@ func SignerFromFile(path string) (*Signer, error) {
 		return nil, fmt.Errorf("task: signer: %w", err)
 	}
 	if info.Size() > 64<<10 {
-		return nil, fmt.Errorf("task: signer: %s has %d bytes: it is neither a seed nor a creds file", Quote(path), info.Size())
+		return nil, fmt.Errorf("task: signer: %q has %d bytes: it is neither a seed nor a creds file", path, info.Size())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -52,15 +51,15 @@ func SignerFromFile(path string) (*Signer, error) {
 	}
 	pair, err := nkeys.ParseDecoratedNKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("task: signer: %s: %w", Quote(path), errors.Join(errors.New("there is no nkey seed in it"), err))
+		return nil, fmt.Errorf("task: signer: %q: %w (give a file that \"natsasync auth key\" has made, or a creds file of NATS)", path, err)
 	}
 	defer pair.Wipe()
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return nil, fmt.Errorf("task: signer: %s holds a private key and has mode %#o (chmod 600 it)", Quote(path), mode)
+		return nil, fmt.Errorf("task: signer: %q holds a private key and has mode %#o (chmod 600 it)", path, mode)
 	}
 	seed, err := pair.Seed()
 	if err != nil {
-		return nil, fmt.Errorf("task: signer: %s: %w", Quote(path), err)
+		return nil, fmt.Errorf("task: signer: %q: %w", path, err)
 	}
 	return NewSigner(seed)
 }

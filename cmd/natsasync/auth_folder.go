@@ -118,8 +118,12 @@ func (f *folder) trust(keys []task.Key) error {
 	}
 	var there struct{ Keys []task.Key }
 	if len(old) > 0 {
-		if err := json.Unmarshal(old, &there); err != nil {
-			return fmt.Errorf("file %s: %w (mend it or move it away)", task.Quote(filepath.Join(f.dir, name)), err)
+		err := task.TrustFile(filepath.Join(f.dir, name)).Check()
+		if err == nil {
+			err = json.Unmarshal(old, &there)
+		}
+		if err != nil {
+			return fmt.Errorf("%w (mend it or move it away)", err)
 		}
 	}
 	for _, k := range there.Keys {
