@@ -11,7 +11,7 @@ import (
 
 // Retry queues a job that failed once more: the same call for the same user, at the end
 // of its queue, as a new job whose Parent is the old one. It needs the right to queue as
-// that user. The call is what the outcome says it was: where workers trust keys, a client
+// that user, and if the job was signed a [Config.Signer] whose key may speak for them. The call is what the outcome says it was: where workers trust keys, a client
 // that signs must have them in [Config.Trust] too, or it signs what any worker's login
 // wrote. Errors are [ErrNoSuchJob], [ErrAmbiguous], those of [Enqueue], and one that names the
 // state of a job that has not failed.
@@ -69,6 +69,9 @@ func (c *Client) failed(ctx context.Context, id string) (*task.Envelope, error) 
 			what = "no envelope that can be proved"
 		}
 		return nil, fmt.Errorf("producer: job %s: its outcome keeps %s (queue the call again)", task.Quote(id), what)
+	}
+	if s.Signed && !c.broker.Signs() {
+		return nil, fmt.Errorf("producer: job %s: it was signed, and workers that trust keys put aside what is not (set Signer, or --sign)", task.Quote(id))
 	}
 	e, err := task.DecodeEnvelope(s.Record.Envelope)
 	if err != nil {

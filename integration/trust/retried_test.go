@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/natsasync/natsasync/internal/stream"
+	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -64,6 +65,47 @@ func TestRetrySignsNothingThatAWorkersKeyMadeUp(t *testing.T) {
 		case !forgery.good && (err == nil || !strings.Contains(err.Error(), "keeps no envelope that can be proved")):
 			t.Errorf("a failed job %s is tried again: %v", forgery.name, err)
 		}
+	}
+}
+
+// Without a signature the new job would be put aside, and whoever tried it would not know.
+func TestASignedJobIsNotTriedAgainWithoutASigner(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.work()
+	job := queue(s, s.producer(s.web), alice, fail.On("", "signed"))
+	if _, err := result(s, job); !isFailure(err) {
+		t.Fatalf("it did not fail: %v", err)
+	}
+	for name, trust := range map[string]task.Trust{"with keys": s.trust, "with NATS's word": task.TrustBroker} {
+		c, err := producer.New(t.Context(), s.dial(), producer.Config{Trust: trust, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Retry(t.Context(), job.ID()); err == nil || !strings.Contains(err.Error(), "it was signed") || !strings.Contains(err.Error(), "--sign") {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+	if n := len(s.aside()); n != 0 {
+		t.Errorf("%d jobs were put aside", n)
+	}
+}
+
+func TestWhoeverQueuesAndWaitsMayTryAgain(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	f.employ()
+	c := f.client("alice")
+	job := queue(f.site, c, alice, fail.On("", "once"))
+	if _, err := result(f.site, job); !isFailure(err) {
+		t.Fatalf("it did not fail: %v", err)
+	}
+	again, err := c.Retry(t.Context(), job.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := result(f.site, again); !isFailure(err) {
+		t.Errorf("tried again: %v", err)
 	}
 }
 

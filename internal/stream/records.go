@@ -19,6 +19,8 @@ type Standing struct {
 	Time   time.Time
 	Record *task.Record
 	Claim  *task.Claim
+	// Signed says that the job was: the proof of the envelope in its record lies beside that.
+	Signed bool
 	// Wrong is why the record counts for nothing although it is there.
 	Wrong error
 }
@@ -39,7 +41,7 @@ func (n Names) readStanding(m *Message) Standing {
 	if m == nil {
 		return Standing{}
 	}
-	s := Standing{Seq: m.Seq, Time: m.Time}
+	s := Standing{Seq: m.Seq, Time: m.Time, Signed: len(m.Header[task.HeaderOrigin]) > 0}
 	subject, ok := n.ParseOutcome(m.Subject)
 	if !ok {
 		s.Wrong = fmt.Errorf("subject %s is none of a record", quote(m.Subject))
