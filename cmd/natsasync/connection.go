@@ -27,7 +27,7 @@ type connection struct {
 	Tlskey         string        `env:"NATS_KEY" placeholder:"FILE" help:"TLS private key (${env})."`
 	Tlsca          string        `env:"NATS_CA" placeholder:"FILE" help:"TLS certificate authority (${env})."`
 	Tlsfirst       bool          `help:"Do the TLS handshake before anything else."`
-	Timeout        time.Duration `env:"NATS_TIMEOUT" default:"5s" help:"How long to wait for the server (${env}, ${default})."`
+	Timeout        time.Duration `env:"NATS_TIMEOUT" default:"5s" help:"How long to wait for the server, and for somebody there who listens (${env}, ${default})."`
 	JsDomain       string        `placeholder:"NAME" help:"JetStream domain."`
 	JsAPIPrefix    string        `name:"js-api-prefix" placeholder:"SUBJECT" help:"Prefix of the JetStream API."`
 	InboxPrefix    string        `placeholder:"SUBJECT" help:"Prefix of inboxes."`

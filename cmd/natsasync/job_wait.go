@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
 )
@@ -62,7 +64,7 @@ func (c jobWaitCmd) wait(ctx context.Context, job *producer.Job[task.Raw]) error
 	waiting, cancel := context.WithTimeout(ctx, c.For)
 	defer cancel()
 	_, err := job.Wait(waiting)
-	if errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil && ctx.Err() == nil {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrNoResponders) && waiting.Err() != nil && ctx.Err() == nil {
 		return fmt.Errorf("job %s has not ended within %v, callbacks included", c.ID, c.For)
 	}
 	return err

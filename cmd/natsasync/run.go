@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
 
@@ -56,6 +57,9 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
+	if !isOffline(parsed) {
+		ctx = stream.WithPatience(ctx, g.Connection.Timeout)
+	}
 	t.asJSON = g.JSON
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	e := &environment{terminal: t, connection: g.Connection, command: parsed.Command()}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -61,6 +62,9 @@ func (c watchCmd) Run(ctx context.Context, e *environment) error {
 		if err := s.listen(b, messages, b.Record(queue, "*", owner, "*"), b.Event(queue, "*", owner, "*")); err != nil {
 			return err
 		}
+		if err := s.reaches(ctx, b, b.Outcome(queue, "*", owner, "*")); err != nil {
+			return err
+		}
 		what := "all queues"
 		if c.Queue != "" {
 			what = "queue " + c.Queue
@@ -96,6 +100,17 @@ func (s *session) listen(b *stream.Broker, messages chan *nats.Msg, subjects ...
 	}
 	if denied == len(subjects) {
 		return fmt.Errorf("listen on %s: %w (use the login of a watcher or an operator, or give --owner to one of a single user)", strings.Join(subjects, " or "), nats.ErrPermissionViolation)
+	}
+	return nil
+}
+
+// reaches is an error if nobody answers for the outcomes: then the account imports nothing, and what it does not import is
+// never heard. Who may listen and not look is believed.
+func (s *session) reaches(ctx context.Context, b *stream.Broker, outcomes string) error {
+	ctx, cancel := s.brief(ctx)
+	defer cancel()
+	if _, err := b.LastDirect(ctx, b.Outcomes(), outcomes); errors.Is(err, nats.ErrNoResponders) {
+		return err
 	}
 	return nil
 }

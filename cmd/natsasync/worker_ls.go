@@ -33,6 +33,9 @@ func (workerLsCmd) Run(ctx context.Context, e *environment) error {
 		if err != nil {
 			return err
 		}
+		if len(workers) == 0 {
+			s.remark("nobody answers: no worker runs, or the login's account does not import $SRV.INFO.natsasync-worker")
+		}
 		views := make([]workerView, len(workers))
 		var rows [][]cell
 		for i, w := range workers {

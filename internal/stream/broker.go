@@ -256,7 +256,7 @@ func (b *Broker) checkJetStream(ctx context.Context) error {
 			return nil
 		}
 		if tries == 3 || !Sleep(ctx, jitter(250*time.Millisecond)) {
-			return fmt.Errorf("stream: JetStream: nobody listens on %q (enable JetStream on the server and for this account, or correct the domain)", b.prefix+method)
+			return fmt.Errorf("stream: JetStream: %w", nobody(b.prefix+method))
 		}
 	}
 }

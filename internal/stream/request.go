@@ -67,10 +67,26 @@ func (b *Broker) api(ctx context.Context, method string, request any, into answe
 	})
 }
 
+type patience struct{}
+
+// WithPatience bounds for how long requests of the context are repeated while the server says that nobody listens to
+// them. Without it that is for as long as the context lives: whoever waits for a worker's or a server's return wants that,
+// and a person at a terminal wants to know.
+func WithPatience(ctx context.Context, length time.Duration) context.Context {
+	return context.WithValue(ctx, patience{}, length)
+}
+
+// nobody is the error of a request that nobody listens to.
+func nobody(subject string) error {
+	return fmt.Errorf("nobody listens on %q (enable JetStream on the server and for this account, have the account import that subject if the streams are in another, or correct the domain or prefix): %w",
+		subject, nats.ErrNoResponders)
+}
+
 // repeat does one request on subject until it is answered, with a timeout for each try. A refusal is an answer.
 func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Context) error) error {
 	b.logger.DebugContext(ctx, "asking", "request", subject)
 	timeout := RequestTimeout
+	var unheard time.Time // since when nobody listens
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		once, cancel := context.WithTimeout(ctx, timeout)
 		stop := b.endDenied(subject, cancel)
@@ -83,7 +99,21 @@ func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Con
 		if denied := b.denied(subject); denied != nil {
 			return denied
 		}
+		lonely := errors.Is(err, nats.ErrNoResponders)
+		switch {
+		case !lonely:
+			unheard = time.Time{}
+		case unheard.IsZero():
+			unheard = time.Now()
+		default:
+			if most, is := ctx.Value(patience{}).(time.Duration); is && time.Since(unheard) > most {
+				return nobody(subject)
+			}
+		}
 		if !Sleep(ctx, jitter(pause)) {
+			if lonely {
+				return fmt.Errorf("%w: %w", nobody(subject), context.Cause(ctx))
+			}
 			return fmt.Errorf("no answer to %q (%w): %w", subject, err, context.Cause(ctx))
 		}
 		timeout = Longer(timeout)
