@@ -46,7 +46,7 @@ func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error
 	pause := shortestPause
 	for timeout := stream.RequestTimeout; ; timeout = stream.Longer(timeout) {
 		once, end := context.WithTimeout(ctx, timeout)
-		answer, err := c.broker.Conn().RequestWithContext(once, subject, body)
+		answer, err := c.broker.Ask(once, subject, body)
 		end()
 		if err == nil {
 			err = readGateway(h, answer)
@@ -62,6 +62,9 @@ func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error
 			pause = min(2*pause, longestPause)
 		case answer != nil:
 			return nil, err
+		case errors.Is(err, nats.ErrPermissionViolation):
+			return nil, fmt.Errorf("producer: gateway: this login may not ask it for %s (queue as the user that the login is bound to, in the command line with --as REALM:ID or --owner): %w",
+				nameOf(e.User), nats.ErrPermissionViolation)
 		case errors.Is(err, nats.ErrNoResponders):
 			return nil, fmt.Errorf("producer: gateway: nobody takes calls on %s (start \"natsasync gateway\")", subject)
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):
@@ -70,6 +73,13 @@ func (c *Client) askGateway(ctx context.Context, call task.Spec) (*handle, error
 			return h, fmt.Errorf("producer: job %s: %w (queue it again with the same ID): %w", task.Quote(e.ID), ErrUnknown, context.Cause(ctx))
 		}
 	}
+}
+
+func nameOf(u task.User) string {
+	if u.Anonymous() {
+		return "the anonymous user"
+	}
+	return "user " + task.Quote(u.String())
 }
 
 // readGateway takes what a gateway answered into the handle.

@@ -59,6 +59,25 @@ func (f *fort) caller(name string) *producer.Client {
 	return c
 }
 
+// Who asks for somebody else hears at once that nothing was queued: the server refuses it, and nobody answers.
+func TestAGatewayAskedForAnotherUserIsARefusalAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	f.openGateway()
+	carol := f.caller("carol")
+	for who, u := range map[string]task.User{"bob": bob, "the anonymous user": {}} {
+		ctx, cancel := context.WithTimeout(as(t.Context(), u), time.Minute)
+		job, err := producer.Enqueue(ctx, carol, say.On("", "in another's name"))
+		if !errors.Is(err, nats.ErrPermissionViolation) || errors.Is(err, producer.ErrUnknown) || job != nil || ctx.Err() != nil {
+			t.Errorf("for %s: job %v, error %v", who, job, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), who) {
+			t.Errorf("for %s: the error names another: %v", who, err)
+		}
+		cancel()
+	}
+}
+
 // Who may publish no job has the gateway queue it, for the user on whose subject they may ask.
 func TestAGatewayQueuesForWhoeverAsks(t *testing.T) {
 	t.Parallel()

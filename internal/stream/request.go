@@ -121,6 +121,21 @@ func (b *Broker) repeat(ctx context.Context, subject string, do func(context.Con
 	}
 }
 
+// Ask sends a request to another service than JetStream, once.
+func (b *Broker) Ask(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := b.endDenied(subject, cancel)
+	defer stop()
+	msg, err := b.nc.RequestWithContext(ctx, subject, body)
+	if err != nil {
+		if denied := b.denied(subject); denied != nil {
+			return nil, denied
+		}
+	}
+	return msg, err
+}
+
 // endDenied ends a request that nobody will answer, as the server has refused it.
 func (b *Broker) endDenied(subject string, end func()) (stop func() bool) {
 	var look *time.Timer
