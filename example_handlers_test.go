@@ -17,6 +17,9 @@ func Example_handlers() {
 		seen := make(chan string)
 		sub, err := hooks.Subscribe(ctx, js, hooks.Handlers{
 			Success: func(_ context.Context, o task.Outcome) error {
+				if o.Task != Add.Name() {
+					return nil // it hears of all tasks
+				}
 				n, err := task.Result[int](o)
 				seen <- fmt.Sprint("Success: ", n)
 				return err
@@ -32,6 +35,9 @@ func Example_handlers() {
 		defer sub.Stop()
 
 		const at = task.Object("/plone/folder")
+		if _, err := producer.Enqueue(ctx, c, Create.On(at, NewDoc{ID: "foo", Title: "Foo"})); err != nil {
+			return err
+		}
 		if _, err := producer.Enqueue(ctx, c, Add.On(at, AddArgs{A: 40, B: 2})); err != nil {
 			return err
 		}

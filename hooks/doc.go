@@ -2,7 +2,12 @@
 // outcomes of whole jobs to handlers, whoever queued them and whichever worker ran them.
 //
 //	sub, err := hooks.Subscribe(ctx, js, hooks.Handlers{
-//		Success: func(ctx context.Context, o task.Outcome) error { … },
+//		Success: func(ctx context.Context, o task.Outcome) error {
+//			if o.Task != docs.Add.Name() {
+//				return nil // it hears of all tasks
+//			}
+//			…
+//		},
 //		Failure: func(ctx context.Context, o task.Outcome) error { … },
 //	}, hooks.Config{Durable: "mailer"})
 //	…
