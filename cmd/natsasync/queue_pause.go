@@ -13,23 +13,23 @@ import (
 const openEnded = task.MaxDuration
 
 type queuePauseCmd struct {
-	Queue string        `arg:"" help:"Name of the queue."`
-	For   time.Duration `placeholder:"DURATION" help:"How long, like 1h30m. Without it until it is resumed."`
+	Queue string         `arg:"" help:"Name of the queue."`
+	For   *time.Duration `placeholder:"DURATION" help:"How long, like 1h30m. Without it until it is resumed."`
 }
 
 // Validate is called by kong.
 func (c queuePauseCmd) Validate() error {
-	if c.For < 0 || c.For > openEnded {
-		return fmt.Errorf("--for %v: it must be 0 to %v", c.For, openEnded)
+	if c.For != nil && (*c.For <= 0 || *c.For > openEnded) {
+		return fmt.Errorf("--for %v: it must be more than 0 and at most %v (leave it out to pause until it is resumed)", *c.For, openEnded)
 	}
 	return nil
 }
 
 // Run pauses the queue.
 func (c queuePauseCmd) Run(ctx context.Context, e *environment) error {
-	length := c.For
-	if length == 0 {
-		length = openEnded
+	length := openEnded
+	if c.For != nil {
+		length = *c.For
 	}
 	return e.with(ctx, func(s *session, client *producer.Client) error {
 		b, err := s.broker(ctx)
