@@ -22,6 +22,7 @@ type detail struct {
 	QueuedJobs []string        `json:"queued_jobs,omitempty"`
 	Claims     []claimView     `json:"claims,omitempty"`
 	Unknown    time.Time       `json:"unknown_since,omitzero"`
+	Paused     time.Time       `json:"paused_until,omitzero"`
 
 	outcome *task.Outcome
 	status  task.Status
@@ -78,6 +79,9 @@ func (l *lookup) whole(ctx context.Context, id string) error {
 	}
 	if e != nil {
 		l.call(e)
+		if st.State == task.StatePending && !l.bound {
+			d.Paused = l.paused(ctx, st.Queue, e.Lane)
+		}
 	}
 	if err := l.members(ctx, standing.Record, e); err != nil {
 		return err
@@ -89,6 +93,19 @@ func (l *lookup) whole(ctx context.Context, id string) error {
 		return err
 	}
 	return l.claims(ctx, owner, id)
+}
+
+// paused is until when a lane hands out nothing, zero if it does.
+func (l *lookup) paused(ctx context.Context, queue, lane string) time.Time {
+	found, err := l.b.JetStream().Consumer(ctx, l.b.Jobs(), stream.Consumer(queue, lane))
+	if err != nil {
+		return time.Time{}
+	}
+	info := found.CachedInfo()
+	if !info.Paused || info.Config.PauseUntil == nil {
+		return time.Time{}
+	}
+	return info.Config.PauseUntil.UTC()
 }
 
 // envelope is where the job lies, or what its outcome keeps; nil if there is none any more.

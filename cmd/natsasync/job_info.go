@@ -93,6 +93,13 @@ func (t *terminal) state(d *detail) string {
 }
 
 func waiting(d *detail) string {
+	if !d.Paused.IsZero() {
+		what := "jobs without a quota"
+		if d.Quota != "" {
+			what = "its quota " + d.Quota
+		}
+		return fmt.Sprintf("queue %s is paused for %s %s", printable(d.Queue), printable(what), pausedText(d.Paused))
+	}
 	if len(d.Members) > 0 {
 		return untaken("all tasks of the batch", d.Unknown)
 	}
