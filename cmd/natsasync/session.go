@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/natsasync/natsasync/internal/access"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
@@ -62,11 +64,20 @@ func (s *session) broker(ctx context.Context) (*stream.Broker, error) {
 	return b, s.explain(err)
 }
 
-// explain says what to do about a namespace that is not there.
+// explain says what to do about a namespace that is not there, or not in the login's account.
 func (s *session) explain(err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf(`namespace %q: it is not on this server, or not whole (run "natsasync init", or correct --server, --namespace or --js-domain): %w`,
 			s.connection.Namespace, jetstream.ErrStreamNotFound)
+	}
+	if api := s.js.Options(); api.Domain != "" || api.APIPrefix != "" && api.APIPrefix != jetstream.DefaultAPIPrefix {
+		return err
+	}
+	for _, out := range [...]error{nats.ErrPermissionViolation, nats.ErrNoResponders, jetstream.ErrJetStreamNotEnabledForAccount} {
+		if errors.Is(err, out) {
+			return fmt.Errorf(`%w (if the streams are in another account give --js-api-prefix, for a login of "natsasync auth setup" %s)`,
+				err, strings.TrimSuffix(access.OutsideAPI, "."))
+		}
 	}
 	return err
 }

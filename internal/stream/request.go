@@ -159,7 +159,21 @@ func (b *Broker) denied(subject string) error {
 	if !strings.Contains(strings.ToLower(last.Error()), `"`+strings.ToLower(subject)) {
 		return nil
 	}
-	return fmt.Errorf(`%q: %w (give this login the right, or let "natsasync init" make what is missing and set BindOnly)`, subject, nats.ErrPermissionViolation)
+	fix := "give this login the right"
+	if strings.HasPrefix(subject, b.prefix) && makes(subject[len(b.prefix):]) {
+		fix += `, or let "natsasync init" make what is missing and set BindOnly`
+	}
+	return fmt.Errorf("%q: %w (%s)", subject, nats.ErrPermissionViolation, fix)
+}
+
+// makes says whether a method of the JetStream API makes something.
+func makes(method string) bool {
+	for _, of := range [...]string{"STREAM.CREATE.", "STREAM.UPDATE.", "CONSUMER.CREATE.", "CONSUMER.DURABLE."} {
+		if strings.HasPrefix(method, of) {
+			return true
+		}
+	}
+	return false
 }
 
 // Denied says whether the server has just refused this login to publish on subject. It is known once the connection was flushed.
