@@ -41,7 +41,7 @@ func (t *terminal) remark(format string, args ...any) {
 
 // complain prints an error, one that was joined on several lines.
 func (t *terminal) complain(err error) {
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
 		t.remark("%s", plain(line))
 	}
 }
