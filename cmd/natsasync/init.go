@@ -109,8 +109,9 @@ func (c initCmd) Run(ctx context.Context, e *environment) error {
 	if err := p.handlers(ctx, b, c.Handler); err != nil {
 		return err
 	}
+	accepted := ""
 	if c.AcceptLoss {
-		if err := b.Mark(ctx); err != nil {
+		if accepted, err = acceptLoss(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -119,15 +120,36 @@ func (c initCmd) Run(ctx context.Context, e *environment) error {
 		Installation string `json:"installation"`
 		Lease        string `json:"lease"`
 		Things       []made `json:"things"`
-	}{b.Namespace(), b.Installation(), b.Lease().String(), p.things}
+		Loss         string `json:"loss,omitempty"`
+	}{b.Namespace(), b.Installation(), b.Lease().String(), p.things, accepted}
 	return s.result(view, func() error {
 		for _, thing := range p.things {
 			if err := s.say("%s", thing); err != nil {
 				return err
 			}
 		}
+		if accepted != "" {
+			if err := s.say("%s", accepted); err != nil {
+				return err
+			}
+		}
 		return s.say("namespace %s has installation %s and a lease of %v", b.Namespace(), printable(b.Installation()), b.Lease())
 	})
+}
+
+// acceptLoss writes down that the streams are as far as they are, and says what that means.
+func acceptLoss(ctx context.Context, b *stream.Broker) (string, error) {
+	lost := b.Regressed(ctx)
+	if err := b.Mark(ctx); err != nil {
+		return "", err
+	}
+	switch {
+	case lost == nil:
+		return "no stream is behind where it has been: there was no loss to accept", nil
+	case errors.Is(lost, stream.ErrRegressed):
+		return "the loss is accepted: workers go on from what is there (start those that have stopped)", nil
+	}
+	return "workers go on from what is there; whether something is lost is not known: " + lost.Error(), nil
 }
 
 // handlers makes durable names.

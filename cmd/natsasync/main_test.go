@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", Setup: setup, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": await, "unhex": unhex, "worker": work, "batch": queueBatch, "guarded": guarded, "fortified": fortified, "pauselane": pauseLane,
-			"resizelane": resizeLane, "limitoutcomes": limitOutcomes, "putaside": putAside, "misplace": misplace,
+			"resizelane": resizeLane, "limitoutcomes": limitOutcomes, "putaside": putAside, "overmark": overmark, "misplace": misplace,
 		},
 	})
 }
@@ -232,6 +232,20 @@ func putAside(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: putaside")
 	}
 	_, err := connected(ts).Publish(context.Background(), "natsasync.rejected.format", nil)
+	ts.Check(err)
+}
+
+// overmark notes that the stream of jobs has been further than it is.
+func overmark(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: overmark")
+	}
+	js := connected(ts)
+	found, err := js.Stream(context.Background(), "NATSASYNC_JOBS")
+	ts.Check(err)
+	info := found.CachedInfo()
+	mark := fmt.Sprintf(`{"NATSASYNC_JOBS": {"created": %q, "seq": %d}}`, info.Created.Format(time.RFC3339Nano), info.State.LastSeq+7)
+	_, err = js.Publish(context.Background(), "natsasync.note.mark", []byte(mark))
 	ts.Check(err)
 }
 
