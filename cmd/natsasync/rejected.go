@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,6 +109,15 @@ func (c rejectedLsCmd) Run(ctx context.Context, e *environment) error {
 		if c.Limit > 0 && len(views) > c.Limit {
 			views = views[len(views)-c.Limit:]
 		}
+		if len(views) == 0 && c.Code != "" {
+			others, err := codes(ctx, b)
+			if err != nil {
+				return err
+			}
+			if others != "" {
+				s.remark("of the code %s there is none%s", task.Quote(c.Code), others)
+			}
+		}
 		return s.result(views, func() error {
 			if len(views) == 0 {
 				return s.say("nothing%s was put aside", ofCode(c.Code))
@@ -197,7 +208,11 @@ func chosen(ctx context.Context, b *stream.Broker, seqs []uint64, all bool, code
 			views = append(views, v)
 		}
 		if len(views) == 0 {
-			return nil, fmt.Errorf("nothing%s was put aside", ofCode(code))
+			others, err := codes(ctx, b)
+			if err != nil {
+				return nil, err
+			}
+			return nil, fmt.Errorf("nothing%s was put aside%s", ofCode(code), others)
 		}
 		return views, nil
 	}
@@ -325,6 +340,21 @@ func requeue(ctx context.Context, s *session, b *stream.Broker, v rejectedView, 
 		return "", err
 	}
 	return subject, b.Delete(once, b.Rejected(), v.Seq)
+}
+
+// codes names those of what was put aside, empty if nothing was.
+func codes(ctx context.Context, b *stream.Broker) (string, error) {
+	there := map[string]bool{}
+	for v, err := range rejected(ctx, b, "") {
+		if err != nil {
+			return "", err
+		}
+		there[printable(v.Code)] = true
+	}
+	if len(there) == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf(" (there are messages with the codes %s)", strings.Join(slices.Sorted(maps.Keys(there)), ", ")), nil
 }
 
 func ofCode(code string) string {
