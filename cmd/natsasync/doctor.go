@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -61,10 +62,13 @@ func (c doctorCmd) Run(ctx context.Context, e *environment) error {
 	}
 	defer s.close()
 	d := &doctor{session: s}
+	log := &listener{}
+	e.log = slog.New(log)
 	d.ok("server", "nats-server %s, %s", s.nc.ConnectedServerVersion(), cmp.Or(s.nc.ConnectedClusterName(), "no cluster"))
 	if err := d.examine(ctx, c.Monitor); err != nil {
 		return err
 	}
+	d.heard(log)
 	if err := s.result(d.findings, d.tell); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -121,6 +122,7 @@ type environment struct {
 	command    string
 	live       bool // it may run for ever, so what is denied is told at once
 	denials    denials
+	log        *slog.Logger // nil for one on stderr
 }
 
 // usageError is what the caller of the command did wrong: exit code 2.

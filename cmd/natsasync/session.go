@@ -83,6 +83,9 @@ func (s *session) explain(err error) error {
 }
 
 func (e *environment) logger() *slog.Logger {
+	if e.log != nil && !e.connection.Trace {
+		return e.log
+	}
 	level := zerolog.WarnLevel
 	if e.connection.Trace {
 		level = zerolog.DebugLevel
