@@ -176,15 +176,25 @@ func (d *doctor) replicas(info *jetstream.StreamInfo) bool {
 	if info.Cluster != nil {
 		for _, peer := range info.Cluster.Replicas {
 			if peer.Offline || !peer.Current {
-				d.found(finding{
-					critical, "replicas", fmt.Sprintf("node %s of stream %s is away or behind", peer.Name, name),
-					"the loss of one more node stops the queues", "bring the node back; nats server report jetstream",
-				})
+				d.found(lacking(peer, name))
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// lacking is about a node that has not all of a stream.
+func lacking(peer *jetstream.PeerInfo, stream string) finding {
+	f := finding{
+		critical, "replicas", fmt.Sprintf("node %s of stream %s is away", peer.Name, stream),
+		"the loss of one more node stops the queues", "bring the node back; nats server report jetstream",
+	}
+	if !peer.Offline {
+		f.Found = fmt.Sprintf("node %s of stream %s is behind, or still catching up", peer.Name, stream)
+		f.Fix = "look again in a minute: a copy that was just made needs a while; then nats server report jetstream"
+	}
+	return f
 }
 
 // marks compares how far the streams are with how far workers have seen them.

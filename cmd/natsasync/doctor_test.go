@@ -60,3 +60,15 @@ func TestALimitIsToldBeforeItIsReached(t *testing.T) {
 		t.Errorf("it tells %+v", got)
 	}
 }
+
+func TestANodeThatCatchesUpIsNotSaidToBeAway(t *testing.T) {
+	t.Parallel()
+	away := lacking(&jetstream.PeerInfo{Name: "n2", Offline: true}, "NATSASYNC_JOBS")
+	if away.Severity != critical || away.Found != "node n2 of stream NATSASYNC_JOBS is away" || !strings.Contains(away.Fix, "bring the node back") {
+		t.Errorf("of one that is away it tells %+v", away)
+	}
+	behind := lacking(&jetstream.PeerInfo{Name: "n2"}, "NATSASYNC_JOBS")
+	if behind.Severity != critical || !strings.Contains(behind.Found, "still catching up") || !strings.Contains(behind.Fix, "look again in a minute") {
+		t.Errorf("of one that is behind it tells %+v", behind)
+	}
+}
