@@ -29,7 +29,12 @@ func idleWorker(t *testing.T, slots int) *Worker {
 		defer cancel()
 		_ = srv.Shutdown(ctx)
 	})
-	nc, err := srv.Connect()
+	var nc *nats.Conn
+	for range 10 { // on a busy machine the 2 s are few that a connection may take
+		if nc, err = srv.Connect(); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +43,11 @@ func idleWorker(t *testing.T, slots int) *Worker {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	reg := registry.New()
 	registry.Handle(reg, task.Define[string, string]("test.echo"), func(_ context.Context, _ task.Object, in string) (string, error) { return in, nil })
-	w, err := New(t.Context(), js, reg, Config{Trust: task.TrustBroker, Concurrency: slots, Logger: discard})
+	w, err := New(ctx, js, reg, Config{Trust: task.TrustBroker, Concurrency: slots, Logger: discard})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func (f *fleet) leader(c *cell) int {
 func (f *fleet) settle(c *cell) {
 	f.t.Helper()
 	for _, n := range f.nodes {
-		nc, err := dial(n.url())
+		nc, err := dial(f.t.Context(), n.url())
 		if err != nil {
 			f.t.Fatal(err)
 		}

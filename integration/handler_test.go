@@ -48,7 +48,7 @@ func (c *cell) shorten(durable string) {
 
 // handle tells of the outcomes that it sees. It stays with the fourth until it is killed.
 func (r role) handle(ctx context.Context) error {
-	js, done, err := r.connect()
+	js, done, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}

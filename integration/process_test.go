@@ -96,8 +96,8 @@ func (r role) jump() {
 	}
 }
 
-func (r role) connect() (jetstream.JetStream, func(), error) {
-	nc, err := dial(r.URL)
+func (r role) connect(ctx context.Context) (jetstream.JetStream, func(), error) {
+	nc, err := dial(ctx, r.URL)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -106,7 +106,7 @@ func (r role) connect() (jetstream.JetStream, func(), error) {
 }
 
 func (r role) work(ctx context.Context) error {
-	js, done, err := r.connect()
+	js, done, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (r role) join(o *server.Options) {
 }
 
 func (r role) produce(ctx context.Context) error {
-	js, done, err := r.connect()
+	js, done, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}

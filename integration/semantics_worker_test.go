@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/batch"
@@ -229,7 +228,7 @@ func TestAResultIsStoredAlthoughTheServerWasAway(t *testing.T) {
 	defer cancel()
 	url := srv.URL()
 	connect := func() jetstream.JetStream {
-		nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(time.Millisecond, time.Millisecond))
+		nc, err := dial(ctx, url)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/task"
@@ -29,7 +28,7 @@ func write(ctx context.Context, url, by string) error {
 	job, _ := task.JobFrom(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // like a library that knows no context
 	defer cancel()
-	nc, err := nats.Connect(url)
+	nc, err := dial(ctx, url)
 	if err != nil {
 		return err
 	}

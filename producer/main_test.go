@@ -32,6 +32,9 @@ var (
 	bob   = task.User{Realm: "/plone/acl_users", ID: "bob"}
 )
 
+// patience is how long a test waits for what must come, on a busy machine.
+const patience = time.Minute
+
 var quiet = slog.New(slog.DiscardHandler)
 
 // world is a server with a client, and what plays the worker in tests.
@@ -49,7 +52,7 @@ func start(t *testing.T, cfg producer.Config) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Errorf("shut down: %v", err)
@@ -62,10 +65,12 @@ func start(t *testing.T, cfg producer.Config) *world {
 	if cfg.Queues == nil {
 		cfg.Queues = []string{"docs"}
 	}
-	if w.client, err = producer.New(t.Context(), w.js, cfg); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if w.client, err = producer.New(ctx, w.js, cfg); err != nil {
 		t.Fatal(err)
 	}
-	if w.broker, err = stream.Open(t.Context(), w.js, stream.Config{Namespace: cfg.Namespace, BindOnly: true}); err != nil {
+	if w.broker, err = stream.Open(ctx, w.js, stream.Config{Namespace: cfg.Namespace, BindOnly: true}); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -73,7 +78,13 @@ func start(t *testing.T, cfg producer.Config) *world {
 
 func connect(t *testing.T, srv *embedded.Server) jetstream.JetStream {
 	t.Helper()
-	nc, err := srv.Connect()
+	var nc *nats.Conn
+	var err error
+	for range 10 { // on a busy machine the 2 s are few that a connection may take
+		if nc, err = srv.Connect(); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +115,7 @@ func (w *world) pull(t *testing.T, queue, lane string) jetstream.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err := consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
+	msg, err := consumer.Next(jetstream.FetchMaxWait(patience))
 	if err != nil {
 		t.Fatalf("pull from %s/%s: %v", queue, lane, err)
 	}

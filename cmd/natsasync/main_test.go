@@ -57,6 +57,9 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// patience is how long a script waits for what must come, on a busy machine.
+const patience = time.Minute
+
 type serverKey struct{}
 
 func setup(env *testscript.Env) error {
@@ -79,7 +82,7 @@ func setup(env *testscript.Env) error {
 }
 
 func stop(t testscript.T, srv *embedded.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
 		t.Fatal(err)
@@ -93,7 +96,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern := regexp.MustCompile("(?m)" + args[1])
 	var text []byte
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if text, _ = os.ReadFile(ts.MkAbs(args[0])); pattern.Match(text) {
 			return
 		}
@@ -144,7 +147,9 @@ func work(ts *testscript.TestScript, neg bool, args []string) {
 		return 0, fmt.Errorf("give up: %w", task.Fail("out_of_stock", why))
 	})
 	registry.Handle(reg, tell, func(context.Context, task.Object, int) (task.None, error) { return task.None{}, nil })
-	w, err := consumer.New(context.Background(), js, reg, consumer.Config{
+	opening, opened := context.WithTimeout(context.Background(), patience)
+	defer opened()
+	w, err := consumer.New(opening, js, reg, consumer.Config{
 		Queues: args, Trust: trust, Signer: signer, Name: "w1", BindOnly: ts.Getenv("WORKER_NKEY") != "", Logger: slog.New(slog.DiscardHandler),
 	})
 	ts.Check(err)
@@ -168,13 +173,15 @@ func queueBatch(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 && len(args) != 2 {
 		ts.Fatalf("usage: batch id [queue]")
 	}
-	c, err := producer.New(context.Background(), connected(ts), producer.Config{Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := producer.New(ctx, connected(ts), producer.Config{Logger: slog.New(slog.DiscardHandler)})
 	ts.Check(err)
 	call := batch.Serial(add.On("/a", addArgs{1, 2}), fail.On("/b", "no luck")).Then(tell.On("/c", 3)).With(task.WithID(args[0]))
 	if len(args) == 2 {
 		call = batch.Parallel(add.On("/a", addArgs{1, 2}), odd.On("/b", 3)).With(task.WithID(args[0]), task.InQueue(args[1]))
 	}
-	_, err = producer.Enqueue(task.WithUser(context.Background(), task.User{ID: "alice"}), c, call)
+	_, err = producer.Enqueue(task.WithUser(ctx, task.User{ID: "alice"}), c, call)
 	ts.Check(err)
 }
 
@@ -257,8 +264,15 @@ func connected(ts *testscript.TestScript) jetstream.JetStream {
 		ts.Check(err)
 		api = "NATSASYNC.API"
 	}
-	nc, err := nats.Connect(ts.Getenv("NATS_URL"), login, nats.CustomInboxPrefix(cmp.Or(ts.Getenv("WORKER_INBOX"), "_INBOX")),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	var nc *nats.Conn
+	var err error
+	for range 10 { // on a busy machine the 2 s are few that a connection may take
+		nc, err = nats.Connect(ts.Getenv("NATS_URL"), login, nats.CustomInboxPrefix(cmp.Or(ts.Getenv("WORKER_INBOX"), "_INBOX")),
+			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		if err == nil {
+			break
+		}
+	}
 	ts.Check(err)
 	ts.Defer(nc.Close)
 	js, err := jetstream.NewWithAPIPrefix(nc, api)

@@ -38,6 +38,9 @@ import (
 // that is gone takes seconds.
 const Lease = 2 * time.Second
 
+// patience is how long what takes milliseconds may take on a busy machine.
+const patience = 30 * time.Second
+
 // Env is a server with a connection and a producer. It is safe for concurrent use.
 type Env struct {
 	Server *embedded.Server
@@ -60,7 +63,7 @@ func New(t testing.TB, queues ...string) *Env {
 		t.Fatalf("embeddedtest: start the server: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Errorf("embeddedtest: stop the server: %v", err)
@@ -71,10 +74,12 @@ func New(t testing.TB, queues ...string) *Env {
 	if env.JS, err = jetstream.New(env.Conn); err != nil {
 		t.Fatalf("embeddedtest: %v", err)
 	}
-	if env.Client, err = producer.New(t.Context(), env.JS, producer.Config{Queues: queues, Lease: Lease, Logger: logger}); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if env.Client, err = producer.New(ctx, env.JS, producer.Config{Queues: queues, Lease: Lease, Logger: logger}); err != nil {
 		t.Fatalf("embeddedtest: make the producer: %v", err)
 	}
-	if env.broker, err = stream.Open(t.Context(), env.JS, stream.Config{BindOnly: true}); err != nil {
+	if env.broker, err = stream.Open(ctx, env.JS, stream.Config{BindOnly: true}); err != nil {
 		t.Fatalf("embeddedtest: %v", err)
 	}
 	return env
@@ -83,7 +88,13 @@ func New(t testing.TB, queues ...string) *Env {
 // Connect makes one more connection, closed when the test ends.
 func (e *Env) Connect(opts ...nats.Option) *nats.Conn {
 	e.t.Helper()
-	nc, err := e.Server.Connect(opts...)
+	var nc *nats.Conn
+	var err error
+	for range 10 { // on a busy machine the 2 s are few that a connection may take
+		if nc, err = e.Server.Connect(opts...); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		e.t.Fatalf("embeddedtest: connect: %v", err)
 	}
@@ -112,7 +123,9 @@ func (e *Env) WorkWith(reg *registry.Registry, cfg consumer.Config) (stop func()
 	if err != nil {
 		e.t.Fatalf("embeddedtest: %v", err)
 	}
-	w, err := consumer.New(e.t.Context(), js, reg, cfg)
+	opening, opened := context.WithTimeout(e.t.Context(), patience)
+	defer opened()
+	w, err := consumer.New(opening, js, reg, cfg)
 	if err != nil {
 		e.t.Fatalf("embeddedtest: make the worker: %v", err)
 	}

@@ -22,7 +22,7 @@ func TestACancellationThatNobodyBelievesTakesNoJobAway(t *testing.T) {
 		"unsigned, trusted": {Trust: s.trust},
 	} {
 		cfg.Logger = quiet
-		c, err := producer.New(t.Context(), s.js, cfg)
+		c, err := producer.New(soon(t), s.js, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,7 @@ func TestACancellationThatNobodyBelievesTakesNoJobAway(t *testing.T) {
 		}
 	}
 	// One that a stranger signed, without looking whom they trust, changes nothing either.
-	blind, err := producer.New(t.Context(), s.js, producer.Config{Signer: newSigner(t), Logger: quiet})
+	blind, err := producer.New(soon(t), s.js, producer.Config{Signer: newSigner(t), Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

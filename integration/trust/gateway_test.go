@@ -34,7 +34,7 @@ func (f *fort) startGateway(change ...func(*producer.Config)) (stop func()) {
 	for _, do := range change {
 		do(&cfg)
 	}
-	c, err := producer.New(f.t.Context(), js, cfg)
+	c, err := producer.New(soon(f.t), js, cfg)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func (f *fort) startGateway(change ...func(*producer.Config)) (stop func()) {
 
 func (f *fort) caller(name string) *producer.Client {
 	f.t.Helper()
-	c, err := producer.New(f.t.Context(), f.login(name), producer.Config{BindOnly: true, Gateway: true, Logger: quiet})
+	c, err := producer.New(soon(f.t), f.login(name), producer.Config{BindOnly: true, Gateway: true, Logger: quiet})
 	if err != nil {
 		f.t.Fatal(err)
 	}

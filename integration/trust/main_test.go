@@ -25,8 +25,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	lease    = 2 * time.Second
-	patience = time.Minute // for what must happen, on a busy machine
+	lease    = 30 * time.Second // so long that whoever waits for it is found out
+	atOnce   = lease / 3        // for what nothing may hold up, on a busy machine
+	patience = time.Minute      // for what must happen there
 )
 
 var (
@@ -36,6 +37,24 @@ var (
 	visitor = task.User{Realm: "/other", ID: "visitor"}
 	quiet   = slog.New(slog.DiscardHandler)
 )
+
+// connect tries again, for on a busy machine the 2 s are few that a connection may take.
+func connect(url string, opts ...nats.Option) (nc *nats.Conn, err error) {
+	for range 10 {
+		if nc, err = nats.Connect(url, append(opts, nats.MaxReconnects(-1))...); err == nil {
+			break
+		}
+	}
+	return nc, err
+}
+
+// soon ends after the test's patience.
+func soon(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
 
 // site is a server on which a worker trusts keys.
 type site struct {
@@ -76,9 +95,7 @@ func newSiteOf(t *testing.T, lease time.Duration) *site {
 		{Public: s.docs.Public(), Name: "docs", Works: []string{"default", "docs"}, Into: []string{"mail"}},
 	}
 	s.trust = task.TrustKeys(s.keys...)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if s.broker, err = stream.Open(ctx, s.js, stream.Config{Queues: []string{"default", "docs", "mail"}, Lease: lease}); err != nil {
+	if s.broker, err = stream.Open(soon(t), s.js, stream.Config{Queues: []string{"default", "docs", "mail"}, Lease: lease}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -103,7 +120,7 @@ func newSigner(t testing.TB) *task.Signer {
 
 func (s *site) dial() jetstream.JetStream {
 	s.t.Helper()
-	nc, err := nats.Connect(s.server.URL(), nats.MaxReconnects(-1))
+	nc, err := connect(s.server.URL())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -118,7 +135,7 @@ func (s *site) dial() jetstream.JetStream {
 // producer is an application that signs with a key, or does not.
 func (s *site) producer(signer *task.Signer) *producer.Client {
 	s.t.Helper()
-	c, err := producer.New(s.t.Context(), s.dial(), producer.Config{Signer: signer, Trust: s.trust, BindOnly: true, Logger: quiet})
+	c, err := producer.New(soon(s.t), s.dial(), producer.Config{Signer: signer, Trust: s.trust, BindOnly: true, Logger: quiet})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -199,7 +216,7 @@ func (s *site) workWith(reg *registry.Registry, change ...func(*consumer.Config)
 	for _, f := range change {
 		f(&cfg)
 	}
-	w, err := consumer.New(s.t.Context(), s.dial(), reg, cfg)
+	w, err := consumer.New(soon(s.t), s.dial(), reg, cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -269,7 +286,7 @@ func as(ctx context.Context, u task.User) context.Context { return task.WithUser
 
 func queue[Out any](s *site, c *producer.Client, u task.User, call task.Call[Out]) *producer.Job[Out] {
 	s.t.Helper()
-	job, err := producer.Enqueue(as(s.t.Context(), u), c, call)
+	job, err := producer.Enqueue(as(soon(s.t), u), c, call)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -278,9 +295,7 @@ func queue[Out any](s *site, c *producer.Client, u task.User, call task.Call[Out
 
 func result[Out any](s *site, job *producer.Job[Out]) (Out, error) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
-	return job.Wait(ctx)
+	return job.Wait(soon(s.t))
 }
 
 func succeeds[Out any](s *site, job *producer.Job[Out]) Out {

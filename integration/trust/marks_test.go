@@ -29,7 +29,7 @@ func TestNobodyStopsWorkersByAMark(t *testing.T) {
 	}
 	began := time.Now()
 	cfg := consumer.Config{Queues: []string{"default", "docs"}, Trust: f.trust, Signer: f.docs, BindOnly: true, Logger: quiet}
-	if _, err := consumer.New(t.Context(), f.login("docs"), f.registry(), cfg); err != nil {
+	if _, err := consumer.New(soon(t), f.login("docs"), f.registry(), cfg); err != nil {
 		t.Errorf("a worker does not start after %v: %v", time.Since(began), err)
 	}
 	f.employ()

@@ -162,18 +162,14 @@ func (f *fort) connect(name string, opts ...nats.Option) *nats.Conn {
 		as = nats.UserCredentialBytes(f.creds[name])
 	}
 	opts = append([]nats.Option{
-		as, nats.MaxReconnects(-1), nats.CustomInboxPrefix("_INBOX_" + name), nats.Timeout(patience),
+		as, nats.CustomInboxPrefix("_INBOX_" + name),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.denials = append(f.denials, name+": "+err.Error())
 		}),
 	}, opts...)
-	nc, err := nats.Connect(f.server.URL(), opts...)
-	// The first login has the server prove all accounts: on a busy machine that takes longer than it waits for a sign of life.
-	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
-		nc, err = nats.Connect(f.server.URL(), opts...)
-	}
+	nc, err := connect(f.server.URL(), opts...)
 	if err != nil {
 		f.t.Fatalf("login %s: %v", name, err)
 	}
@@ -204,7 +200,7 @@ func (f *fort) client(name string) *producer.Client {
 	case "waiter", "eye":
 		cfg.Signer = nil
 	}
-	c, err := producer.New(f.t.Context(), f.login(name), cfg)
+	c, err := producer.New(soon(f.t), f.login(name), cfg)
 	if err != nil {
 		f.t.Fatalf("client of %s: %v", name, err)
 	}
@@ -219,7 +215,7 @@ func (f *fort) employWith(reg *registry.Registry, change ...func(*consumer.Confi
 	for _, c := range change {
 		c(&cfg)
 	}
-	w, err := consumer.New(f.t.Context(), f.login("docs"), reg, cfg)
+	w, err := consumer.New(soon(f.t), f.login("docs"), reg, cfg)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestADelayedJobOutlivesTheKeyOfTheWorkerThatPutItOff(t *testing.T) {
 		s.trust = task.TrustFile(path) // read anew
 	}
 	write()
-	w, err := consumer.New(t.Context(), s.dial(), s.registry(), consumer.Config{
+	w, err := consumer.New(soon(t), s.dial(), s.registry(), consumer.Config{
 		Queues: []string{"default", "docs"}, Trust: s.trust, Signer: s.docs, Logger: quiet, ShutdownTimeout: time.Second,
 	})
 	if err != nil {

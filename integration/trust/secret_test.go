@@ -55,7 +55,7 @@ func TestNothingSecretIsToldElsewhere(t *testing.T) {
 		defer func() { _ = sub.Unsubscribe() }()
 	}
 	s.work(func(c *consumer.Config) { c.Logger = log.logger() })
-	web, err := producer.New(t.Context(), s.dial(), producer.Config{Signer: s.web, Trust: s.trust, BindOnly: true, Logger: log.logger()})
+	web, err := producer.New(soon(t), s.dial(), producer.Config{Signer: s.web, Trust: s.trust, BindOnly: true, Logger: log.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,7 +223,7 @@ func TestAJobThatNobodyWouldBelieveIsNotSent(t *testing.T) {
 		"another queue":   {narrow, alice, "may not queue into it"},
 		"a worker's only": {s.docs, alice, "may not speak for them"},
 	} {
-		c, err := producer.New(t.Context(), s.js, producer.Config{Signer: try.signer, Trust: trust, Logger: quiet})
+		c, err := producer.New(soon(t), s.js, producer.Config{Signer: try.signer, Trust: trust, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +249,7 @@ func TestAWaitForAJobThatWasPutAsideEnds(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.work()
-	c, err := producer.New(t.Context(), s.js, producer.Config{Logger: quiet})
+	c, err := producer.New(soon(t), s.js, producer.Config{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

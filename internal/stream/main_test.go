@@ -22,6 +22,9 @@ import (
 // childDir is set in a child of the test process that is to be a server there.
 const childDir = "STREAM_TEST_SERVER_DIR"
 
+// patience is how long a test waits for what must come, on a busy machine.
+const patience = time.Minute
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		serve(dir)
@@ -38,7 +41,7 @@ func serve(dir string) {
 		return
 	}
 	srv.Start()
-	if srv.ReadyForConnections(10 * time.Second) {
+	if srv.ReadyForConnections(patience) {
 		fmt.Println(srv.ClientURL())
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	}
@@ -83,7 +86,7 @@ func startServer(t *testing.T, edits ...func(*server.Options)) *server.Server {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	})
-	if !srv.ReadyForConnections(10 * time.Second) {
+	if !srv.ReadyForConnections(patience) {
 		t.Fatal("the server does not start")
 	}
 	return srv
@@ -97,7 +100,13 @@ func connect(t *testing.T, srv *server.Server, opts ...nats.Option) jetstream.Je
 func dial(t *testing.T, url string, opts ...nats.Option) jetstream.JetStream {
 	t.Helper()
 	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	nc, err := nats.Connect(url, append(opts, quiet)...)
+	var nc *nats.Conn
+	var err error
+	for range 10 { // on a busy machine the 2 s are few that a connection may take
+		if nc, err = nats.Connect(url, append(opts, quiet)...); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +120,9 @@ func dial(t *testing.T, url string, opts ...nats.Option) jetstream.JetStream {
 
 func open(t *testing.T, js jetstream.JetStream, cfg stream.Config) *stream.Broker {
 	t.Helper()
-	b, err := stream.Open(t.Context(), js, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	b, err := stream.Open(ctx, js, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
