@@ -26,12 +26,11 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 
 func TestF04AWorkerThatWasPausedRecordsNothingOverAnothersOutcome(t *testing.T) {
 	t.Parallel()
-	const lease = time.Second
 	for round := range rounds(10, 100) {
 		stubborn := round%2 == 1 // the function ignores its context
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
 			t.Parallel()
-			c := newCellWithLease(t, lease)
+			c := newCell(t)
 			first, second := c.employ("first", c.url), c.hire("second")
 			one := queue(c, follow(script{Name: "one", Gate: "gate", Stubborn: stubborn}).OnSuccess(hear))
 			two := queue(c, do("two"))
@@ -42,7 +41,7 @@ func TestF04AWorkerThatWasPausedRecordsNothingOverAnothersOutcome(t *testing.T) 
 			c.open("gate.second")
 			succeeds(c, one)
 			succeeds(c, two)
-			time.Sleep(time.Until(frozen.Add(3 * lease)))
+			time.Sleep(time.Until(frozen.Add(3 * shortLease)))
 			first.thaw(t)
 			c.open("gate.first")
 			late := awaitBy(c, "end", "one", "first")
