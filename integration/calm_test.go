@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -25,7 +26,9 @@ func TestF01WithoutAFaultEveryJobRunsOnceAndInItsPlace(t *testing.T) {
 		}
 		calls = append(calls, call)
 	}
-	jobs, err := producer.EnqueueAll(task.WithUser(t.Context(), jane), c.client, calls)
+	ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), jane), patience)
+	defer cancel()
+	jobs, err := producer.EnqueueAll(ctx, c.client, calls)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -20,22 +21,14 @@ func TestF37BatchesThatKilledProducersLeftOpenHoldUpCommitsAlone(t *testing.T) {
 	)
 	c := newCell(t)
 	c.hire("worker").begin()
-	dying := c.dial(c.url)
-	refused, opened := 0, time.Now()
-	for i := range left {
-		id := fmt.Sprint("left ", i)
-		msg := &nats.Msg{Subject: c.broker.Job("default", "default", jane.Owner(), task.NewID()), Header: nats.Header{
-			"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {"1"},
-		}}
-		answer, err := dying.RequestMsg(msg, patience)
-		if err != nil {
-			t.Fatal(err)
+	refused, opened := c.openBatches(left)
+	for range 3 {
+		if time.Since(opened) < abandoned/2 {
+			break
 		}
-		if len(answer.Data) > 0 { // the first message of a batch that was let in has no answer
-			refused++
-		}
+		time.Sleep(abandoned) // the machine was too slow: once the server has forgotten these, again
+		refused, opened = c.openBatches(left)
 	}
-	dying.Close()
 	if refused != left-50 {
 		t.Fatalf("the server let in all but %d of %d batches, want all but %d", refused, left, left-50)
 	}
@@ -51,7 +44,9 @@ func TestF37BatchesThatKilledProducersLeftOpenHoldUpCommitsAlone(t *testing.T) {
 		}
 		staged = append(staged, job)
 	}
-	go func() { committed <- tx.Commit(t.Context()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	go func() { committed <- tx.Commit(ctx) }()
 	jobs := 0
 	for ; jobs < 20 && time.Since(opened) < abandoned/2; jobs++ {
 		name := fmt.Sprint("job ", jobs)
@@ -72,7 +67,7 @@ func TestF37BatchesThatKilledProducersLeftOpenHoldUpCommitsAlone(t *testing.T) {
 	if err := <-committed; err != nil {
 		t.Fatal(err)
 	}
-	within(t, "the commit", time.Since(began), 15*time.Second)
+	within(t, "the commit", time.Since(began), abandoned+20*time.Second)
 	for _, job := range staged {
 		succeeds(c, job)
 	}
@@ -80,4 +75,37 @@ func TestF37BatchesThatKilledProducersLeftOpenHoldUpCommitsAlone(t *testing.T) {
 	for i := range 3 {
 		c.starts(fmt.Sprint("staged ", i), 1, 1)
 	}
+}
+
+// openBatches sends the first messages of n batches, all at once, and leaves them open. It returns how many the server
+// refused, and when the first one was sent.
+func (c *cell) openBatches(n int) (refused int, opened time.Time) {
+	c.t.Helper()
+	dying := c.dial(c.url)
+	defer dying.Close()
+	answers := dying.NewRespInbox()
+	sub, err := dying.SubscribeSync(answers)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	opened = time.Now()
+	for range n {
+		id := task.NewID()
+		err := dying.PublishMsg(&nats.Msg{Subject: c.broker.Job("default", "default", jane.Owner(), id), Reply: answers, Header: nats.Header{
+			"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {"1"},
+		}})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for range n {
+		answer, err := sub.NextMsg(patience)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if len(answer.Data) > 0 { // the first message of a batch that was let in has no answer
+			refused++
+		}
+	}
+	return refused, opened
 }
