@@ -112,7 +112,7 @@ func TestAClientInAnotherLanguageIsNobodyElse(t *testing.T) {
 	}
 	began := time.Now()
 	succeeds(f.site, f.seen(queue(f.site, f.client("web"), bob, say.On("", "after it"))))
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > atOnce {
 		t.Errorf("an honest job took %v", took)
 	}
 }

@@ -113,7 +113,7 @@ const done = {
     const own = ownerOf(...ask.user), theirs = ownerOf(...ask.victim);
     const tries = {};
     const send = async (name, subject, body, h) => {
-      const took = await nc.request(subject, body, { headers: h, timeout: 300 }).then((m) => !JSON.parse(m.string()).error, () => false);
+      const took = await nc.request(subject, body, { headers: h, timeout: 60000 }).then((m) => !JSON.parse(m.string()).error, () => false);
       tries[name] = { subject, took };
     };
     const at = (owner, id, lane = "default", queue = "default") => `natsasync.job.${queue}.${lane}.${owner}.${id}`;
