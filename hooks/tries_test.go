@@ -39,9 +39,9 @@ func TestWhatNoHandlerSawIsNoneOfItsTries(t *testing.T) {
 	}}, hooks.Config{Durable: "mailer", Trust: trust, Logger: log.logger()})
 
 	must(t, os.Remove(path))
-	soon(t, "the keys are missed", func() bool { return trust.Check() != nil })
+	eventually(t, "the keys are missed", func() bool { return trust.Check() != nil })
 	o.succeed(t, "J1", "J2")
-	soon(t, "J1 was delivered five times", func() bool { return len(log.lines("ERROR", "the keys cannot be read")) >= 5 })
+	eventually(t, "J1 was delivered five times", func() bool { return len(log.lines("ERROR", "the keys cannot be read")) >= 5 })
 	must(t, os.WriteFile(path, keys, 0o600))
 	d.holds(t, "J1", "J1", "J2")
 	d.isEmpty(t)
@@ -69,8 +69,8 @@ func (o *office) sign(t testing.TB) (keys []byte) {
 	return keys
 }
 
-// soon waits until something is so.
-func soon(t testing.TB, what string, is func() bool) {
+// eventually waits until something is so.
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
