@@ -106,8 +106,10 @@ func TestRetryKeepsItsPlaceUnlessItGoesAside(t *testing.T) {
 			reg := registry.New()
 			var mu sync.Mutex
 			var order []string
+			queued := make(chan struct{})
 			handle(reg, work, func(ctx context.Context, in string) (string, error) {
 				job, _ := task.JobFrom(ctx)
+				<-queued
 				mu.Lock()
 				defer mu.Unlock()
 				order = append(order, fmt.Sprint(in, job.Attempt))
@@ -117,8 +119,9 @@ func TestRetryKeepsItsPlaceUnlessItGoesAside(t *testing.T) {
 				return in, nil
 			})
 			env.WorkWith(reg, consumer.Config{Logger: quiet})
-			a := queue(t, env, work.On(at, "a", task.Retry(task.Policy{Delay: 700 * time.Millisecond, Aside: aside})))
+			a := queue(t, env, work.On(at, "a", task.Retry(task.Policy{Delay: 2 * time.Second, Aside: aside})))
 			b := queue(t, env, work.On(at, "b"))
+			close(queued)
 			wait(t, patience, a)
 			wait(t, patience, b)
 			want := []string{"a1", "a2", "b1"}

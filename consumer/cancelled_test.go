@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/natsasync/natsasync/batch"
 	"github.com/natsasync/natsasync/consumer"
@@ -72,8 +71,8 @@ func TestCancelOfASerialBatchEndsTheMembersOfABatchInIt(t *testing.T) {
 	if err := job.Cancel(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, receive(t, 6*time.Second, "a member of the inner batch ends", ended), task.ErrCancelled)
-	wantErr(t, receive(t, 6*time.Second, "a member of the inner batch ends", ended), task.ErrCancelled)
+	wantErr(t, receive(t, promptly, "a member of the inner batch ends", ended), task.ErrCancelled)
+	wantErr(t, receive(t, promptly, "a member of the inner batch ends", ended), task.ErrCancelled)
 }
 
 func TestCancelOfAContinuedJobEndsItsContinuation(t *testing.T) {
@@ -99,7 +98,7 @@ func TestCancelOfAContinuedJobEndsItsContinuation(t *testing.T) {
 			if err := job.Cancel(soon(t)); err != nil {
 				t.Fatal(err)
 			}
-			wantErr(t, receive(t, 8*time.Second, "the continuation ends", ended), task.ErrCancelled)
+			wantErr(t, receive(t, promptly, "the continuation ends", ended), task.ErrCancelled)
 		})
 	}
 }
@@ -122,7 +121,7 @@ func TestF22DeletedLanesAreMadeAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			job := queue(t, env, call)
-			wait(t, 15*time.Second, job)
+			wait(t, promptly, job)
 			lane, err := b.Lane(soon(t), "default", quota)
 			if err != nil {
 				t.Fatal(err)
@@ -156,7 +155,7 @@ func TestBoundedPullsStillBringJobs(t *testing.T) {
 	t.Cleanup(func() { _ = sub.Unsubscribe() })
 	env.WorkWith(echoing(), consumer.Config{Concurrency: 20, Logger: quiet})
 	for range 20 {
-		wait(t, 8*time.Second, queue(t, env, echo.On(at, "x", task.WithoutQuota())))
+		wait(t, promptly, queue(t, env, echo.On(at, "x", task.WithoutQuota())))
 	}
 	if n := asked.Load(); n > 2000 {
 		t.Errorf("%d pulls for 20 jobs: the worker asks in a busy loop", n)

@@ -26,7 +26,7 @@ func jobMessage(b *stream.Broker, e *task.Envelope) *nats.Msg {
 func running(t *testing.T, env *embeddedtest.Env, reg *registry.Registry, cfg consumer.Config) (w *consumer.Worker, stop func(), ended <-chan error) {
 	t.Helper()
 	cfg.Trust, cfg.Logger = task.TrustBroker, quiet
-	w, err := consumer.New(t.Context(), env.JS, reg, cfg)
+	w, err := consumer.New(soon(t), env.JS, reg, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestNewQuotaIsServedAtOnce(t *testing.T) {
 	if err := env.Client.Queue("default").SetQuota(soon(t), "smtp", 3); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, 5*time.Second, queue(t, env, echo.On(at, "x", task.WithQuota("smtp"))))
+	wait(t, 8*time.Second, queue(t, env, echo.On(at, "x", task.WithQuota("smtp")))) // lanes are looked at every 10 s anyway
 }
 
 // A worker whose job was claimed by another records nothing and ends its handler.

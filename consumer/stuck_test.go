@@ -87,7 +87,7 @@ func TestJobOfALaterVersionIsPutAsideAfterItsGrace(t *testing.T) {
 	}
 	env.WorkWith(echoing(), consumer.Config{UnknownGrace: 500 * time.Millisecond, Logger: quiet})
 	next := queue(t, env, echo.On(at, "next"))
-	if got := wait(t, 10*time.Second, next); got != "next" {
+	if got := wait(t, promptly, next); got != "next" {
 		t.Errorf("got %q", got)
 	}
 	n, err := b.Count(t.Context(), b.Rejected(), b.RejectedSubject("version"))
@@ -124,7 +124,7 @@ func TestHugeRubbishDoesNotBlockItsLane(t *testing.T) {
 		t.Fatal(err)
 	}
 	env.WorkWith(echoing(), consumer.Config{Logger: quiet})
-	if got := wait(t, 8*time.Second, queue(t, env, echo.On(at, "next"))); got != "next" {
+	if got := wait(t, promptly, queue(t, env, echo.On(at, "next"))); got != "next" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -146,7 +146,7 @@ func TestHandlerGoesOnAfterItsWaitThoughIdleLanesPull(t *testing.T) {
 				return job.Wait(ctx)
 			})
 			env.WorkWith(reg, consumer.Config{Concurrency: slots})
-			if got := wait(t, 8*time.Second, queue(t, env, work.On(at, "inner"))); got != "inner" {
+			if got := wait(t, promptly, queue(t, env, work.On(at, "inner"))); got != "inner" {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -218,7 +218,7 @@ func TestWaitThatOutlivesItsHandlerLeaksNoSlot(t *testing.T) {
 			t.Error("a Wait for what never ends returned nil")
 		}
 	}
-	if got := wait(t, 8*time.Second, queue(t, env, echo.On(at, "end", task.WithoutQuota()))); got != "end" {
+	if got := wait(t, promptly, queue(t, env, echo.On(at, "end", task.WithoutQuota()))); got != "end" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -247,7 +247,11 @@ func (e *nilError) Error() string { return e.text }
 func TestRetryAtOnceIsNeverSwallowed(t *testing.T) {
 	t.Parallel()
 	env := embeddedtest.New(t)
-	const attempts, jobs = 200, 4
+	const attempts, jobs, lease, apart = 200, 4, 30 * time.Second, "apart" // a lease that a busy machine is not taken for
+	client, err := producer.New(soon(t), env.JS, producer.Config{Namespace: apart, Lease: lease, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var mu sync.Mutex
 	last, longest := map[string]time.Time{}, time.Duration(0)
 	reg := registry.New()
@@ -264,15 +268,19 @@ func TestRetryAtOnceIsNeverSwallowed(t *testing.T) {
 		}
 		return in, nil
 	})
-	env.WorkWith(reg, consumer.Config{Logger: quiet})
+	env.WorkWith(reg, consumer.Config{Namespace: apart, Logger: quiet})
 	var all []*producer.Job[string]
 	for range jobs {
-		all = append(all, queue(t, env, work.On(at, "x", task.WithoutQuota(), task.Retry(task.Policy{Attempts: attempts}))))
+		job, err := producer.Enqueue(soon(t), client, work.On(at, "x", task.WithoutQuota(), task.Retry(task.Policy{Attempts: attempts})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, job)
 	}
 	for _, job := range all {
-		wait(t, time.Minute, job)
+		wait(t, 2*patience, job)
 	}
-	if longest > embeddedtest.Lease*9/10 {
+	if longest > lease/2 {
 		t.Errorf("an attempt that was to follow at once came after %v: its delivery was swallowed until the lease ended", longest)
 	}
 }

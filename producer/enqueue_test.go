@@ -270,7 +270,7 @@ func TestWithoutAnAnswerTheHandleKeepsTheID(t *testing.T) {
 	if err := srvGone.server.Shutdown(ctx); err != nil {
 		t.Fatal(err)
 	}
-	short, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	short, stop := context.WithTimeout(t.Context(), 2*time.Second)
 	defer stop()
 	job, err := producer.Enqueue(short, srvGone.client, add.On("", args{}))
 	wantErr(t, err, producer.ErrUnknown)

@@ -68,7 +68,7 @@ func TestAStatusFollowsItsJob(t *testing.T) {
 func TestADelayedJobIsScheduledThenPending(t *testing.T) {
 	t.Parallel()
 	w := start(t, producer.Config{})
-	due := time.Now().Add(1500 * time.Millisecond)
+	due := time.Now().Add(6 * time.Second)
 	job := enqueue(t, w.client, create.On("", "x", task.NotBefore(due)))
 	st := wantState(t, job.Status, task.StateScheduled)
 	if st.Quota != "default" || st.NotBefore.Sub(due).Abs() > time.Millisecond {

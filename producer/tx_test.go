@@ -155,7 +155,7 @@ func TestATxWithoutAnAnswerStaysUnknown(t *testing.T) {
 	if err := w.server.Shutdown(down); err != nil {
 		t.Fatal(err)
 	}
-	short, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	short, stop := context.WithTimeout(t.Context(), 2*time.Second)
 	defer stop()
 	wantErr(t, tx.Commit(short), producer.ErrUnknown)
 	tx.Abort()

@@ -155,7 +155,7 @@ func TestABatchYieldsTheOutcomesOfItsMembers(t *testing.T) {
 func TestWaitingForNoJobIsAnError(t *testing.T) {
 	t.Parallel()
 	w := start(t, producer.Config{})
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, id := range []string{task.NewID(), task.NewID() + ".3"} {
 		job := producer.Find[int](w.client, id)
