@@ -58,7 +58,7 @@ func TestF20AFullStreamRefusesByNameAndDropsNothing(t *testing.T) {
 				job, err := producer.Enqueue(ctx, c.client, do(fmt.Sprint("job ", i)))
 				if err != nil {
 					refused("Enqueue", err)
-					within(t, "the refusal", time.Since(asked), 5*time.Second)
+					within(t, "the refusal", time.Since(asked), 10*time.Second)
 					break
 				}
 				accepted = append(accepted, job)

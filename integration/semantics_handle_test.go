@@ -26,7 +26,7 @@ func TestAJobGoesThroughItsStates(t *testing.T) {
 	s := newSite(t)
 	var tries notes
 	hold, after := s.door("app.hold"), s.door("app.after")
-	flaky := task.Define[string, string]("app.flaky", task.Retry(task.Policy{Attempts: 2, Delay: 300 * time.Millisecond}))
+	flaky := task.Define[string, string]("app.flaky", task.Retry(task.Policy{Attempts: 2, Delay: 2 * time.Second}))
 	registry.Handle(s.reg, flaky, func(ctx context.Context, _ task.Object, _ string) (string, error) {
 		tries.add("try")
 		if len(tries.all()) == 1 {
@@ -34,7 +34,7 @@ func TestAJobGoesThroughItsStates(t *testing.T) {
 		}
 		return "", errors.New("never")
 	})
-	job := put(s, hold.On(folder, "x", task.Delay(300*time.Millisecond)).OnSuccess(after.Definition))
+	job := put(s, hold.On(folder, "x", task.Delay(2*time.Second)).OnSuccess(after.Definition))
 	failing := put(s, flaky.On(folder, "x", task.WithoutQuota()))
 	s.stateIs(task.StateScheduled, job.Status)
 	s.stateIs(task.StatePending, failing.Status)

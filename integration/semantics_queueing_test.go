@@ -192,7 +192,7 @@ func TestAJobForLaterTakesItsPlaceWhenItsTimeComes(t *testing.T) {
 	var ran notes
 	work, hold := s.written("app.work", &ran), s.door("app.hold")
 	holding := put(s, hold.On(folder, "hold"))
-	late := put(s, work.On(folder, "late", task.Delay(3*time.Second), task.StartWithin(time.Hour)))
+	late := put(s, work.On(folder, "late", task.Delay(8*time.Second), task.StartWithin(time.Hour)))
 	s.stateIs(task.StatePending, holding.Status)
 	s.stateIs(task.StateScheduled, late.Status)
 	s.lenIs("default", 2)
@@ -233,11 +233,11 @@ func TestAJobThatCannotStartInTimeFails(t *testing.T) {
 		return task.None{}, nil
 	})
 	s.Work(s.reg)
-	holding := put(s, hold.On(folder, "hold", task.StartWithin(time.Second)))
+	holding := put(s, hold.On(folder, "hold", task.StartWithin(5*time.Second)))
 	arrives(s, hold.in)
 	missed := put(s, work.On(folder, "missed", task.StartWithin(50*time.Millisecond)).OnFailure(alert))
 	free := put(s, work.On(folder, "no limit"))
-	<-time.After(1100 * time.Millisecond) // both deadlines are over
+	<-time.After(5100 * time.Millisecond) // both deadlines are over
 	hold.open()
 	s.same("a job that had started", "hold", resultOf(s, holding))
 	s.wantErr(failureOf(s, missed), task.ErrExpired)

@@ -38,7 +38,7 @@ type site struct {
 
 func newSite(t testing.TB, queues ...string) *site {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), editor), 30*time.Second)
+	ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), editor), 2*patience)
 	t.Cleanup(cancel)
 	return &site{embeddedtest.New(t, queues...), t, ctx, registry.New()}
 }

@@ -384,7 +384,7 @@ func TestSubtle10(t *testing.T) {
 		return nil
 	}}, hooks.Config{})
 	s.WorkWith(s.reg, consumer.Config{Logger: quietly})
-	late := put(s, work.On(folder, "late", task.Delay(1500*time.Millisecond), task.StartWithin(1400*time.Millisecond), task.WithoutQuota()))
+	late := put(s, work.On(folder, "late", task.Delay(6*time.Second), task.StartWithin(5*time.Second), task.WithoutQuota()))
 	put(s, hold.On(folder, "hold"))
 	arrives(s, hold.in)
 	missed := put(s, work.On(folder, "missed", task.StartWithin(20*time.Millisecond)).OnFailure(alert))

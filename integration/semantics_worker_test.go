@@ -150,7 +150,7 @@ func TestAStoppedWorkerLosesNothing(t *testing.T) {
 	})
 	var ran notes
 	work := s.written("app.work", &ran)
-	stop := s.WorkWith(s.reg, consumer.Config{ShutdownTimeout: 500 * time.Millisecond, Name: "old"})
+	stop := s.WorkWith(s.reg, consumer.Config{ShutdownTimeout: 5 * time.Second, Name: "old"})
 	a, b, c := put(s, finish.On(folder, task.None{})), put(s, long.On(folder, task.None{})), put(s, work.On(folder, "next"))
 	arrives(s, in)
 	arrives(s, in)
@@ -224,7 +224,7 @@ func TestAResultIsStoredAlthoughTheServerWasAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), editor), 30*time.Second)
+	ctx, cancel := context.WithTimeout(task.WithUser(t.Context(), editor), patience)
 	defer cancel()
 	url := srv.URL()
 	connect := func() jetstream.JetStream {
@@ -369,7 +369,7 @@ func TestARetryKeepsItsPlaceUnlessItStepsAside(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			var ran notes
-			flaky := task.Define[task.None, task.None]("app.flaky", task.Retry(task.Policy{Attempts: 2, Delay: 300 * time.Millisecond, Aside: aside}))
+			flaky := task.Define[task.None, task.None]("app.flaky", task.Retry(task.Policy{Attempts: 2, Delay: 2 * time.Second, Aside: aside}))
 			registry.Handle(s.reg, flaky, func(ctx context.Context, _ task.Object, _ task.None) (task.None, error) {
 				ran.add("try")
 				if job, _ := task.JobFrom(ctx); job.Attempt == 1 {

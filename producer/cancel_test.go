@@ -55,7 +55,7 @@ func TestTheMessageOfARunningJobStaysForItsWorker(t *testing.T) {
 	if err := job.Cancel(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := heard.NextMsg(5 * time.Second); err != nil {
+	if _, err := heard.NextMsg(patience); err != nil {
 		t.Errorf("the worker heard nothing: %v", err)
 	}
 	if n := w.jobs(t, "docs"); n != 1 {

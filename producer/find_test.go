@@ -179,12 +179,12 @@ func TestAWaiterStaysWithTheJobThatItFound(t *testing.T) {
 	}
 	found := producer.Find[int](w.client, invoice)
 	done := wait(t.Context(), found)
-	if _, err := asked.NextMsg(5 * time.Second); err != nil {
+	if _, err := asked.NextMsg(patience); err != nil {
 		t.Fatal(err)
 	}
 	queueAs(t, w.client, bob, add.On("", args{40, 2}))
 	for met := false; !met; { // the waiter asks for the outcome of bob's job
-		m, err := asked.NextMsg(5 * time.Second)
+		m, err := asked.NextMsg(patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +286,7 @@ func (w *world) requests(t *testing.T, do func()) int {
 		err = w.js.Conn().Publish(end.Subject, nil)
 	}
 	if err == nil {
-		_, err = end.NextMsg(5 * time.Second)
+		_, err = end.NextMsg(patience)
 	}
 	if err == nil {
 		err = far.Drain()

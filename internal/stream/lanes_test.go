@@ -20,12 +20,12 @@ func lane(t *testing.T, b *stream.Broker, queue, name string) stream.Lane {
 }
 
 // fetch takes up to n messages. A consumer hears of what was stored a moment later, so it
-// waits a second for more.
+// waits 3 s for more.
 func fetch(t *testing.T, b *stream.Broker, queue, name string, n int) []string {
 	t.Helper()
 	c, err := b.JetStream().Consumer(t.Context(), b.Jobs(), stream.Consumer(queue, name))
 	must(t, err)
-	batch, err := c.Fetch(n, jetstream.FetchMaxWait(time.Second))
+	batch, err := c.Fetch(n, jetstream.FetchMaxWait(3*time.Second))
 	must(t, err)
 	var bodies []string
 	for msg := range batch.Messages() {

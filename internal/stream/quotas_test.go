@@ -27,7 +27,7 @@ func TestANewSizeCountsAtOnce(t *testing.T) {
 	if got := fetch(t, b, "mail", "default", 3); len(got) != 1 || got[0] != "2" {
 		t.Errorf("with size 2 it gives %v besides the first", got)
 	}
-	if _, err := event.NextMsg(5 * time.Second); err != nil {
+	if _, err := event.NextMsg(patience); err != nil {
 		t.Errorf("workers were not told: %v", err)
 	}
 }

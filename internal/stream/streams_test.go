@@ -25,7 +25,7 @@ func TestAScheduleFiresForTheDueConsumer(t *testing.T) {
 	must(t, err)
 	due, err := b.JetStream().Consumer(t.Context(), b.Later(), stream.DueConsumer)
 	must(t, err)
-	got, err := due.Next(jetstream.FetchMaxWait(10 * time.Second))
+	got, err := due.Next(jetstream.FetchMaxWait(patience))
 	must(t, err)
 	if s, ok := b.ParseLater(got.Subject()); !ok || s.ID != "1" || s.Queue != "q" {
 		t.Errorf("fired on %s", got.Subject())
@@ -41,7 +41,7 @@ func TestRecordsAreRepeatedAndNotesAreNot(t *testing.T) {
 	_, err = b.JetStream().Publish(t.Context(), b.Note("anon", "1"), nil)
 	must(t, err)
 	record(t, b, stream.KindSucceeded, "1", []byte("42"))
-	msg, err := sub.NextMsg(5 * time.Second)
+	msg, err := sub.NextMsg(patience)
 	must(t, err)
 	if msg.Subject != b.Record("q", stream.KindSucceeded, "anon", "1") || string(msg.Data) != "42" {
 		t.Errorf("repeated is %s %q", msg.Subject, msg.Data)
