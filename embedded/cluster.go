@@ -101,17 +101,20 @@ func startNode(i int, cfg Config, routes []*url.URL) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := cfg.options()
-	opts.ServerName = cfg.name() + "-" + strconv.Itoa(i)
-	opts.DontListen = false
-	opts.Port = -1
-	if cfg.Port > 0 {
-		opts.Port = cfg.Port + i - 1
+	options := func() *server.Options {
+		opts := cfg.options()
+		opts.ServerName = cfg.name() + "-" + strconv.Itoa(i)
+		opts.DontListen = false
+		opts.Port = -1
+		if cfg.Port > 0 {
+			opts.Port = cfg.Port + i - 1
+		}
+		if len(routes) > 1 {
+			joinCluster(opts, cfg.name(), routes[i-1], routes)
+		}
+		return opts
 	}
-	if len(routes) > 1 {
-		joinCluster(opts, cfg.name(), routes[i-1], routes)
-	}
-	return run(opts, st, cfg.Logger)
+	return run(options, st, cfg.Logger)
 }
 
 func joinCluster(opts *server.Options, name string, own *url.URL, routes []*url.URL) {
@@ -124,7 +127,7 @@ func joinCluster(opts *server.Options, name string, own *url.URL, routes []*url.
 		Username: own.User.Username(),
 		Password: password,
 	}
-	opts.Routes = routes
+	opts.Routes = slices.Clone(routes)
 }
 
 // freeRoutes chooses a free port for each node's routes. The password keeps out
@@ -185,6 +188,17 @@ func (c *Cluster) URL() string {
 
 // Servers are the nodes, Name-1 first, those shut down too.
 func (c *Cluster) Servers() []*Server { return slices.Clone(c.servers) }
+
+// Reload does [Server.Reload] on each node that runs, one after the other.
+func (c *Cluster) Reload() error {
+	var errs []error
+	for _, s := range c.servers {
+		if s.srv.Running() {
+			errs = append(errs, s.Reload())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // Shutdown stops all nodes at once and waits for them, as [Server.Shutdown]
 // does for one. Nodes that are shut down already are no error.

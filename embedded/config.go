@@ -44,8 +44,9 @@ type Config struct {
 	Name string
 
 	// Options changes what Config does not cover: accounts, users, TLS,
-	// monitoring, limits. It is called once a server, with empty options, and
-	// cannot change what Config decides. Defaults to nil.
+	// monitoring, limits. It is called with empty options, once a server and
+	// twice at each of its reloads, must make all anew each time, and cannot
+	// change what Config decides. Defaults to nil.
 	Options func(*server.Options)
 
 	// Logger gets the server's log: what it warns of and its errors as such,
@@ -75,7 +76,7 @@ func (c Config) options() *server.Options {
 	opts.Host = c.host()
 	opts.Port = c.Port
 	opts.DontListen = c.Port == 0
-	opts.NoSigs = true
+	opts.NoSigs, opts.NoLog = true, true // a reload sets up no log of the server's own
 	return opts
 }
 

@@ -18,6 +18,8 @@
 // Nothing here ends the process or takes over its signals: whatever the server
 // calls fatal is the error of Start. Its log lines go to Config.Logger.
 //
+// [Server.Reload] changes accounts, logins and limits of a server that runs.
+//
 // Close your connections before you call Shutdown: a connection that is left
 // open tries to reconnect, for as long as its options say. Shutdown returns
 // when the server's goroutines have ended and its files are closed.

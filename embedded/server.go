@@ -28,6 +28,8 @@ type Server struct {
 	log   *serverLog
 	url   string
 
+	options func() *server.Options
+	reload  sync.Mutex
 	stop    sync.Once
 	stopped chan struct{}
 	stopErr error // written before stopped is closed
@@ -52,22 +54,27 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return run(cfg.options(), st, cfg.Logger)
+	return run(cfg.options, st, cfg.Logger)
 }
 
 // run starts a server on a store, which it owns from here on.
-func run(opts *server.Options, st *store, log *slog.Logger) (*Server, error) {
+func run(options func() *server.Options, st *store, log *slog.Logger) (*Server, error) {
 	if log == nil {
 		log = defaultLogger()
 	}
+	stored := func() *server.Options {
+		opts := options()
+		opts.StoreDir = st.dir
+		return opts
+	}
+	opts := stored()
 	out := newServerLog(log.With("server", opts.ServerName))
 	out.forming.Store(len(opts.Routes) > 0)
-	opts.StoreDir = st.dir
 	srv, err := launch(opts, out)
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}
-	s := &Server{srv: srv, store: st, log: out, stopped: make(chan struct{})}
+	s := &Server{srv: srv, store: st, log: out, options: stored, stopped: make(chan struct{})}
 	if !opts.DontListen {
 		s.url = srv.ClientURL()
 	}
@@ -125,6 +132,27 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 		return nil, fmt.Errorf("embedded: connecting to server %q: %w", s.srv.Name(), err)
 	}
 	return nc, nil
+}
+
+// Reload calls [Config.Options] anew and has the running server take over what
+// it says: accounts, logins, TLS, limits. Clients whose login is gone are cut
+// off, all others stay. What only a restart can change is an error; the server
+// goes on as it was.
+func (s *Server) Reload() error {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	// An account that is new listens for what it imports from the reload after
+	// the one that brought it.
+	for range 2 {
+		if !s.srv.Running() {
+			return fmt.Errorf("embedded: server %q: has been shut down", s.srv.Name())
+		}
+		if err := s.srv.ReloadOptions(s.options()); err != nil {
+			return fmt.Errorf("embedded: server %q: reloading it: %w", s.srv.Name(), err)
+		}
+	}
+	s.log.log.Info("nats server reloaded")
+	return nil
 }
 
 // URL is where clients of other processes connect, such as
