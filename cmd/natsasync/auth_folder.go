@@ -21,6 +21,9 @@ type folder struct {
 	files map[string]file
 }
 
+// configName is the server's configuration.
+const configName = "accounts.conf"
+
 type file struct {
 	text []byte
 	mode os.FileMode
@@ -32,7 +35,7 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("look into the folder: %w", err)
 	}
-	known := func(e os.DirEntry) bool { return e.Name() == "accounts.conf" }
+	known := func(e os.DirEntry) bool { return e.Name() == configName }
 	if len(there) > 0 && !slices.ContainsFunc(there, known) {
 		return nil, fmt.Errorf("folder %s: it is not empty, and holds no earlier setup (choose another)", task.Quote(dir))
 	}
@@ -88,7 +91,11 @@ func (f *folder) tokens(setup access.Setup, seeds map[string][]byte) (string, er
 			known[name] = seed
 		}
 	}
-	tokens, err := setup.Tokens(seeds, known)
+	earlier, err := os.ReadFile(filepath.Join(f.dir, configName))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the earlier setup: %w", err)
+	}
+	tokens, err := setup.Tokens(seeds, known, string(earlier))
 	if err != nil {
 		return "", err
 	}

@@ -72,7 +72,7 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 	} else if config, err = dir.tokens(setup, seeds); err != nil {
 		return err
 	}
-	dir.public("accounts.conf", []byte(config))
+	dir.public(configName, []byte(config))
 	if err := dir.trust(keys); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (c authSetupCmd) tell(e *environment, setup access.Setup, keys []task.Key) 
 		file, flag = ".creds", "--creds"
 	}
 	lines := []string{
-		fmt.Sprintf("%s  for the server: natsasync server --config FILE, or in the configuration of nats-server: include %q", filepath.Join(c.Dir, "accounts.conf"), "./accounts.conf"),
+		fmt.Sprintf("%s  for the server: natsasync server --config FILE, or in the configuration of nats-server: include %q", filepath.Join(c.Dir, configName), "./accounts.conf"),
 	}
 	if len(keys) > 0 {
 		lines = append(lines, fmt.Sprintf("%s  whose word counts: task.TrustFile, or --trust", filepath.Join(c.Dir, "keys.json")))

@@ -90,7 +90,7 @@ func newFort(t *testing.T, tokens bool) *fort {
 	setup := access.NewSetup(logins...)
 	text := setup.Config()
 	if tokens {
-		made, err := setup.Tokens(f.seeds, nil)
+		made, err := setup.Tokens(f.seeds, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

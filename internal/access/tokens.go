@@ -40,8 +40,9 @@ type signing struct {
 }
 
 // Tokens signs the setup. seeds are those of the logins, by name; signers those of an earlier setup, which are made where
-// there are none.
-func (s Setup) Tokens(seeds, signers map[string][]byte) (*Tokens, error) {
+// there are none, and earlier is its configuration, "" without one.
+func (s Setup) Tokens(seeds, signers map[string][]byte, earlier string) (*Tokens, error) {
+	there := keptOf(earlier)
 	out := &Tokens{Creds: make(map[string][]byte), Seeds: maps.Clone(signers)}
 	if out.Seeds == nil {
 		out.Seeds = make(map[string][]byte)
@@ -71,13 +72,13 @@ func (s Setup) Tokens(seeds, signers map[string][]byte) (*Tokens, error) {
 		return nil, fmt.Errorf("sign the operator: %w", err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: {\n", own, claims.SystemAccount)
+	fmt.Fprintf(&b, "operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: {\n", there.instead(id, own), claims.SystemAccount)
 	for _, a := range accounts {
 		token, err := all[a.name].encode(all, operator)
 		if err != nil {
 			return nil, fmt.Errorf("sign account %q: %w", a.name, err)
 		}
-		fmt.Fprintf(&b, "  # %s\n  %s: %s\n", a.name, all[a.name].claims.Subject, token)
+		fmt.Fprintf(&b, "  # %s\n  %s: %s\n", a.name, all[a.name].claims.Subject, there.instead(all[a.name].claims.Subject, token))
 		for _, l := range a.logins {
 			if out.Creds[l.Name], err = credsOf(l, all[a.name].pair, seeds[l.Name]); err != nil {
 				return nil, fmt.Errorf("write the creds of login %q: %w", l.Name, err)
