@@ -172,6 +172,9 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 		if name == "admin" && role != access.Admin {
 			return fmt.Errorf("%s %q: the name is that of the login that may do everything (choose another)", flag, name)
 		}
+		if name == access.SignerOperator && c.Jwt {
+			return fmt.Errorf("%s %q: with --jwt the name is that of who signs the accounts (choose another)", flag, name)
+		}
 		a := actors[name]
 		if a == nil {
 			a = &actor{login: access.Login{Name: name, Inside: role.Inside()}, key: task.Key{Name: name}}
