@@ -223,9 +223,9 @@ func (s Scope) Check(role Role) error {
 		}
 		return fmt.Errorf("role %q: there is no such role (there are %s)", role, strings.Join(names, ", "))
 	case role == Worker && len(s.Queues) == 0:
-		return fmt.Errorf("role %q: it needs the queues that it works", role)
+		return fmt.Errorf("role %q: it needs the queues that it works (give --queue)", role)
 	case role == Handler && s.Durable == "":
-		return fmt.Errorf("role %q: it needs a durable name", role)
+		return fmt.Errorf("role %q: it needs its durable name (give --durable)", role)
 	}
 	return nil
 }
