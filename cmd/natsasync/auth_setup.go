@@ -111,6 +111,9 @@ func (c authSetupCmd) tell(e *environment, setup access.Setup, keys []task.Key) 
 	for _, a := range setup.Apart() {
 		lines = append(lines, fmt.Sprintf("login %s gets nothing on %s from %s, who gets the same from it: two accounts cannot import from each other (give who only listens a login of its own)", task.Quote(a.Login), a.Subject, task.Quote(a.From)))
 	}
+	if c.Jwt {
+		lines = append(lines, fmt.Sprintf("%s, %s  keep them offline: they can make any login", filepath.Join(c.Dir, signerFile(access.SignerOperator)), filepath.Join(c.Dir, signerFile("*"))))
+	}
 	lines = append(lines, fmt.Sprintf("then, once: natsasync %s %s --inbox-prefix _INBOX_admin init%s", flag, filepath.Join(c.Dir, "admin"+file), queuesOf(keys)+handlersOf(c.Handler)))
 	return e.say("%s", strings.Join(lines, "\n"))
 }

@@ -32,11 +32,11 @@ func (d *doctor) account(ctx context.Context) {
 			"whoever reaches it can queue as any user, and write outcomes", "set up logins: natsasync auth setup, docs/security.md",
 		})
 	case !strings.HasPrefix(d.b.APIPrefix(), "$JS."):
-		d.ok("account", "login %s is in account %s, and the streams are in another", who.User, who.Account)
+		d.ok("account", "login %s is in account %s, and the streams are in another", who.name(), who.account())
 	case who.unlimited():
-		d.found(finding{note, "account", fmt.Sprintf("login %s may do everything in account %s, as an administrator", who.User, who.Account), "", ""})
+		d.found(finding{note, "account", fmt.Sprintf("login %s may do everything in account %s, as an administrator", who.name(), who.account()), "", ""})
 	default:
-		d.found(finding{warning, "account", fmt.Sprintf("login %s, which has not all rights, is in account %s, as the streams are", who.User, who.Account), means, fix})
+		d.found(finding{warning, "account", fmt.Sprintf("login %s, which has not all rights, is in account %s, as the streams are", who.name(), who.account()), means, fix})
 	}
 	if err == nil && who.User != "" {
 		d.anonymous(ctx, who)
@@ -59,12 +59,12 @@ func (d *doctor) anonymous(ctx context.Context, own *whoami) {
 		d.found(finding{warning, "login", "whoever has none gets in too; as whom is not known: " + err.Error(), "", "remove no_auth_user from the server's configuration"})
 	case who.Account == own.Account:
 		d.found(finding{
-			critical, "login", fmt.Sprintf("whoever has none gets in as %s, into account %s", who.User, who.Account),
+			critical, "login", fmt.Sprintf("whoever has none gets in as %s, into account %s", who.name(), who.account()),
 			"whoever reaches the server can do what this login may", "remove no_auth_user from the server's configuration, or let it name a user of another account",
 		})
 	default:
 		d.found(finding{
-			note, "login", fmt.Sprintf("whoever has none gets in as %s, into account %s", who.User, who.Account), "they can do what that login may: natsasync auth check tells it",
+			note, "login", fmt.Sprintf("whoever has none gets in as %s, into account %s", who.name(), who.account()), "they can do what that login may: natsasync auth check tells it",
 			"remove no_auth_user from the server's configuration, unless it is meant so",
 		})
 	}

@@ -16,6 +16,11 @@ type Subjects struct {
 	Deny  []string `json:"deny,omitempty"`
 }
 
+// Has says whether a subject is among them.
+func (s Subjects) Has(subject string) bool {
+	return coveredBy(subject, s.Allow) && !deniedAll(subject, s.Deny)
+}
+
 // Excess is something that a login could do beyond its role.
 type Excess struct {
 	What    string `json:"what"`
