@@ -46,6 +46,8 @@ type doctor struct {
 	b        *stream.Broker
 	findings []finding
 	blind    bool // this login has not all rights
+	who      *whoami
+	nobody   error // why the server does not say who
 }
 
 func (d *doctor) ok(check, format string, args ...any) {

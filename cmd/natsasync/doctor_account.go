@@ -11,11 +11,25 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// login asks the server once who this is.
+func (d *doctor) login(ctx context.Context) (*whoami, error) {
+	if d.who == nil && d.nobody == nil {
+		short, cancel := d.brief(ctx)
+		defer cancel()
+		d.who, d.nobody = askLogin(short, d.nc)
+	}
+	return d.who, d.nobody
+}
+
+// may says whether the login may ask something: what it may not, the server would log as an error.
+func (d *doctor) may(ctx context.Context, subject string) bool {
+	who, err := d.login(ctx)
+	return err != nil || who.Granted().Publish.Has(subject)
+}
+
 // account says whether this login is in the account of the streams, where no right limits what answers it leads where.
 func (d *doctor) account(ctx context.Context) {
-	short, cancel := d.brief(ctx)
-	defer cancel()
-	who, err := askLogin(short, d.nc)
+	who, err := d.login(ctx)
 	const means, fix = "the server publishes an answer where who asks has said, so whoever is in this account can do anything with the streams",
 		"give each service a login in an account of its own: natsasync auth setup, docs/security.md"
 	switch {

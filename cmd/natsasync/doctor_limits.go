@@ -12,6 +12,8 @@ import (
 // nearly is the share of a limit from which on it is worth a word, in percent.
 const nearly = 80
 
+var unknownLimits = finding{note, "limits", "the account's limits are not known: this login may not ask", "", ""}
+
 // limits looks at what the account may have, and at where the streams lie.
 func (d *doctor) limits(ctx context.Context) error {
 	if !d.blind {
@@ -19,9 +21,13 @@ func (d *doctor) limits(ctx context.Context) error {
 	}
 	short, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
+	if !d.may(ctx, d.b.APIPrefix()+"INFO") {
+		d.found(unknownLimits)
+		return nil
+	}
 	account, err := d.js.AccountInfo(short)
 	if err != nil {
-		d.found(finding{note, "limits", "the account's limits are not known: this login may not ask", "", ""})
+		d.found(unknownLimits)
 		return nil
 	}
 	found := limitsOf(account)
