@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nkeys"
 
@@ -116,12 +117,53 @@ func signerFile(name string) string {
 	return name + ".account.nk"
 }
 
-// trust adds the file of trusted keys: those of the setup, and others that are in the file already.
-func (f *folder) trust(keys []task.Key) error {
+// former is a login of an earlier setup that this one does not have.
+type former struct {
+	Name    string `json:"name"`
+	File    string `json:"file"`
+	Trusted bool   `json:"trusted"` // its word still counts
+}
+
+func (l former) text() string {
+	text := fmt.Sprintf("login %s: it is none of this setup, and cannot log in after a reload (give its flag again to keep it); %s stays", task.Quote(l.Name), l.File)
+	if l.Trusted {
+		text += `, and keys.json trusts it (take it out there, or set "retired")`
+	}
+	return text
+}
+
+// formers are the logins whose keys are in the folder and that no flag has named. keys are those that are trusted.
+func (f *folder) formers(actors map[string]*actor, keys []task.Key) ([]former, error) {
+	files, err := os.ReadDir(f.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("look into the folder: %w", err)
+	}
+	var all []former
+	for _, file := range files {
+		name, isKey := strings.CutSuffix(file.Name(), ".nk")
+		if !isKey || actors[name] != nil {
+			continue
+		}
+		seed, err := f.seed(file.Name())
+		if err != nil {
+			return nil, err
+		}
+		s, err := task.NewSigner(seed)
+		if err != nil || !nkeys.IsValidPublicUserKey(s.Public()) {
+			continue // it signs accounts, and logs nobody in
+		}
+		trusted := slices.ContainsFunc(keys, func(k task.Key) bool { return k.Public == s.Public() && k.Retired.IsZero() })
+		all = append(all, former{name, filepath.Join(f.dir, file.Name()), trusted})
+	}
+	return all, nil
+}
+
+// trust adds the file of trusted keys: those of the setup, and others that are in the file already. It returns all.
+func (f *folder) trust(keys []task.Key) ([]task.Key, error) {
 	const name = "keys.json"
 	old, err := os.ReadFile(filepath.Join(f.dir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("read the trusted keys: %w", err)
+		return nil, fmt.Errorf("read the trusted keys: %w", err)
 	}
 	var there struct{ Keys []task.Key }
 	if len(old) > 0 {
@@ -130,7 +172,7 @@ func (f *folder) trust(keys []task.Key) error {
 			err = json.Unmarshal(old, &there)
 		}
 		if err != nil {
-			return fmt.Errorf("%w (mend it or move it away)", err)
+			return nil, fmt.Errorf("%w (mend it or move it away)", err)
 		}
 	}
 	for _, k := range there.Keys {
@@ -139,14 +181,14 @@ func (f *folder) trust(keys []task.Key) error {
 		}
 	}
 	if len(keys) == 0 {
-		return nil
+		return nil, nil
 	}
 	text, err := json.MarshalIndent(map[string]any{"keys": keys}, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode the keys: %w", err)
+		return nil, fmt.Errorf("encode the keys: %w", err)
 	}
 	f.public(name, append(text, '\n'))
-	return nil
+	return keys, nil
 }
 
 // write puts each file in its place whole: a server or a worker may be reading it.

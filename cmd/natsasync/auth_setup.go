@@ -73,13 +73,21 @@ func (c authSetupCmd) Run(_ context.Context, e *environment) error {
 		return err
 	}
 	dir.public(configName, []byte(config))
-	if err := dir.trust(keys); err != nil {
+	trusted, err := dir.trust(keys)
+	if err != nil {
+		return err
+	}
+	gone, err := dir.formers(actors, trusted)
+	if err != nil {
 		return err
 	}
 	if err := dir.write(); err != nil {
 		return err
 	}
-	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys}, func() error { return c.tell(e, setup, keys) })
+	for _, l := range gone {
+		e.remark("%s", l.text())
+	}
+	return e.result(map[string]any{"dir": c.Dir, "logins": logins, "keys": keys, "gone": gone}, func() error { return c.tell(e, setup, keys) })
 }
 
 // tell says what was made and what to do with it.
