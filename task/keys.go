@@ -239,27 +239,50 @@ func (k *Keys) MayQueue(s *Signer, queue string) error {
 	return nil
 }
 
+// CheckProducer says whether the key of a producer is among them and may speak for anybody.
+// For gateways: each call of one that may not would be refused.
+func (k *Keys) CheckProducer(s *Signer) error {
+	own, err := k.producing(s)
+	if err != nil {
+		return err
+	}
+	if len(own.Users)+len(own.Realms) == 0 && !own.Anonymous && !own.Anyone {
+		return fmt.Errorf("key %s: it may speak for nobody, so it can queue no job (add users or realms to it, or sign with another)", own.label())
+	}
+	return nil
+}
+
 // MayQueueAs says whether jobs that a producer signs so, for a user and into a queue, would be
 // believed. For producers: a job that is not is put aside, and nobody tells who waits for it.
 func (k *Keys) MayQueueAs(s *Signer, u User, queue string) error {
-	set, err := k.current()
-	switch {
-	case err != nil:
+	own, err := k.producing(s)
+	if err != nil {
 		return err
-	case s == nil:
-		return errors.New("signer: Trust has keys, so a job without a signature would be put aside (set Signer)")
 	}
-	own := set[s.public]
-	switch {
-	case own == nil:
-		return fmt.Errorf("key %s: it is not among the keys of Trust, so its jobs would be put aside (add it to them)", s.public)
-	case !own.Retired.IsZero() && time.Now().After(own.Retired.Add(MaxSkew)):
-		return fmt.Errorf("key %s: it was retired on %s (sign with another)", own.label(), own.Retired.Format(time.RFC3339))
-	case !own.mayQueueInto(queue):
+	if !own.mayQueueInto(queue) {
 		return fmt.Errorf("queue %s: key %s may not queue into it (add it to the key's queues)", Quote(queue), own.label())
 	}
 	if err := own.mustSpeakFor(u); err != nil {
 		return fmt.Errorf("user %s: key %s may not speak for them (add them to the key's users or realms): %w", Quote(u.String()), own.label(), ErrUnauthorized)
 	}
 	return nil
+}
+
+// producing is the key with which a producer signs now.
+func (k *Keys) producing(s *Signer) (*trustedKey, error) {
+	set, err := k.current()
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return nil, errors.New("signer: Trust has keys, so a job without a signature would be put aside (set Signer)")
+	}
+	own := set[s.public]
+	switch {
+	case own == nil:
+		return nil, fmt.Errorf("key %s: it is not among the keys of Trust, so its jobs would be put aside (add it to them)", s.public)
+	case !own.Retired.IsZero() && time.Now().After(own.Retired.Add(MaxSkew)):
+		return nil, fmt.Errorf("key %s: it was retired on %s (sign with another)", own.label(), own.Retired.Format(time.RFC3339))
+	}
+	return own, nil
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/natsasync/natsasync/internal/gateway"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
+	"github.com/natsasync/natsasync/task"
 )
 
 type gatewayCmd struct {
@@ -21,6 +23,11 @@ func (c gatewayCmd) Run(ctx context.Context, e *environment) error {
 	signer, err := e.connection.signer()
 	if err != nil {
 		return err
+	}
+	if keys := task.KeysOf(e.connection.trust()); keys != nil && signer != nil {
+		if err := keys.CheckProducer(signer); err != nil {
+			return fmt.Errorf("--sign: %w", err)
+		}
 	}
 	e.live = true
 	s, err := e.connect()
