@@ -44,7 +44,7 @@ type reader struct {
 }
 
 // bind finds the consumer or makes it: at first from now on, later from where it was.
-func (r *reader) bind(ctx context.Context) (jetstream.Consumer, error) {
+func (r *reader) bind(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	for tries := 0; ; tries++ {
 		c, err := r.find(ctx)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -62,7 +62,7 @@ func (r *reader) bind(ctx context.Context) (jetstream.Consumer, error) {
 		}
 		r.name, r.bound = info.Name, true
 		r.last = max(r.last, info.AckFloor.Stream)
-		return c, nil
+		return info, nil
 	}
 }
 
@@ -164,7 +164,7 @@ func (r *reader) compare(has jetstream.ConsumerConfig) error {
 }
 
 // run reads until ctx ends, from c at first.
-func (r *reader) run(ctx context.Context, c jetstream.Consumer) {
+func (r *reader) run(ctx context.Context, c *jetstream.ConsumerInfo) {
 	defer r.leave(ctx)
 	for c != nil {
 		began := time.Now()
@@ -178,7 +178,7 @@ func (r *reader) run(ctx context.Context, c jetstream.Consumer) {
 
 // rebind tries to bind after err until it can; nil if there is nothing left to do. It
 // logs each cause once.
-func (r *reader) rebind(ctx context.Context, err error) jetstream.Consumer {
+func (r *reader) rebind(ctx context.Context, err error) *jetstream.ConsumerInfo {
 	logged := false
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		if ctx.Err() != nil || r.b.Conn().IsClosed() {
@@ -191,7 +191,7 @@ func (r *reader) rebind(ctx context.Context, err error) jetstream.Consumer {
 		if !stream.Sleep(ctx, pause) {
 			return nil
 		}
-		var c jetstream.Consumer
+		var c *jetstream.ConsumerInfo
 		if c, err = r.bind(ctx); err != nil {
 			continue
 		}

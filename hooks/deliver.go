@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/natsasync/natsasync/internal/stream"
@@ -17,18 +18,15 @@ const (
 	firstPause = time.Second // before the second try; it doubles
 )
 
-// read hands out what c has, until an error.
-func (r *reader) read(ctx context.Context, c jetstream.Consumer) error {
-	// One outcome is out at a time whatever the window; it also bounds the heartbeats
-	// that can wait while a handler runs.
-	messages, err := c.Messages(jetstream.PullMaxMessages(64), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
+// read hands out what the consumer has, until an error.
+func (r *reader) read(ctx context.Context, c *jetstream.ConsumerInfo) error {
+	p, err := newPull(r.b, c)
 	if err != nil {
 		return err
 	}
-	defer giveBack(messages)
-	lease := c.CachedInfo().Config.AckWait
+	defer p.close()
 	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := p.next(ctx)
 		if err != nil {
 			return err
 		}
@@ -36,33 +34,21 @@ func (r *reader) read(ctx context.Context, c jetstream.Consumer) error {
 			_ = msg.Nak() // lost: it comes again after AckWait
 			return ctx.Err()
 		}
-		if err := r.deliver(ctx, msg, lease); err != nil {
+		if err := r.deliver(ctx, msg, c.Config.AckWait); err != nil {
 			return err
 		}
 	}
 }
 
-// giveBack returns what has arrived and was not looked at.
-func giveBack(messages jetstream.MessagesContext) {
-	messages.Drain()
-	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(time.Second))
-		if err != nil {
-			return
-		}
-		_ = msg.Nak() // lost: it comes again after AckWait
-	}
-}
-
 // deliver hands one outcome to its handler and settles it. The error is of the
 // connection.
-func (r *reader) deliver(ctx context.Context, msg jetstream.Msg, lease time.Duration) error {
+func (r *reader) deliver(ctx context.Context, msg *nats.Msg, lease time.Duration) error {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return err
 	}
 	seq := meta.Sequence.Stream
-	s := r.b.ReadStanding(&stream.Message{Subject: msg.Subject(), Seq: seq, Time: meta.Timestamp, Header: msg.Headers(), Data: msg.Data()})
+	s := r.b.ReadStanding(&stream.Message{Subject: msg.Subject, Seq: seq, Time: meta.Timestamp, Header: msg.Header, Data: msg.Data})
 	if errors.Is(s.Wrong, task.ErrNoKeys) {
 		return r.putOff(ctx, msg, s.Wrong)
 	}
@@ -107,29 +93,29 @@ func (r *reader) complete(ctx context.Context, s stream.Standing) (void, unread 
 
 // putOff gives back what could not be read now, for as often as it takes: its handler was
 // not called.
-func (r *reader) putOff(ctx context.Context, msg jetstream.Msg, why error) error {
+func (r *reader) putOff(ctx context.Context, msg *nats.Msg, why error) error {
 	switch {
 	case ctx.Err() != nil || r.b.Conn().IsClosed():
 		return msg.Nak()
 	case errors.Is(why, task.ErrNoKeys):
 		r.logger.ErrorContext(ctx, "nobody is believed and no outcome is handed out: the keys cannot be read", "err", why)
 	default:
-		r.logger.ErrorContext(ctx, "an outcome cannot be read now and is put off", "subject", msg.Subject(), "err", why)
+		r.logger.ErrorContext(ctx, "an outcome cannot be read now and is put off", "subject", msg.Subject, "err", why)
 	}
 	return msg.NakWithDelay(firstPause)
 }
 
-func (r *reader) passOver(ctx context.Context, msg jetstream.Msg, seq uint64, why error) error {
+func (r *reader) passOver(ctx context.Context, msg *nats.Msg, seq uint64, why error) error {
 	code := task.WireCode(why)
 	if due, quiet := r.passed.Due(code); due {
-		r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject(), "seq", seq, "code", code, "err", why, "more", quiet)
+		r.logger.WarnContext(ctx, "a record cannot be read and is passed over", "subject", msg.Subject, "seq", seq, "code", code, "err", why, "more", quiet)
 	}
 	return r.done(msg, seq)
 }
 
 // failed has the handler called again, or gives its outcome up. It counts calls: the
 // server counts deliveries, also those that no handler saw.
-func (r *reader) failed(ctx context.Context, msg jetstream.Msg, seq uint64, rec *task.Record, why error) error {
+func (r *reader) failed(ctx context.Context, msg *nats.Msg, seq uint64, rec *task.Record, why error) error {
 	if r.failing != seq {
 		r.failing, r.failures = seq, 0
 	}
@@ -143,13 +129,13 @@ func (r *reader) failed(ctx context.Context, msg jetstream.Msg, seq uint64, rec 
 	return msg.NakWithDelay(firstPause << (r.failures - 1))
 }
 
-func (r *reader) done(msg jetstream.Msg, seq uint64) error {
+func (r *reader) done(msg *nats.Msg, seq uint64) error {
 	r.last = seq
 	return msg.Ack()
 }
 
 // await keeps the lease of msg until its handler is done.
-func await(msg jetstream.Msg, lease time.Duration, handler <-chan error) error {
+func await(msg *nats.Msg, lease time.Duration, handler <-chan error) error {
 	tick := time.NewTicker(max(lease/3, time.Millisecond))
 	defer tick.Stop()
 	for {

@@ -90,6 +90,27 @@ func TestARecordThatCannotBeReadIsPassedOver(t *testing.T) {
 	}
 }
 
+// What a server says has no body and a header Status, and so has what anybody may publish who may cancel.
+func TestARecordThatLooksLikeAWordOfTheServersIsPassedOver(t *testing.T) {
+	t.Parallel()
+	o, d := newOffice(t), newDesk()
+	var log journal
+	o.subscribe(t, hooks.Handlers{Success: d.note("")}, hooks.Config{Durable: "mailer", Logger: log.logger()})
+	statuses := []string{"100", "204", "400", "404", "408", "409", "503"}
+	for _, status := range statuses {
+		msg := nats.NewMsg(o.b.Names.Outcome("default", "cancelled", alice.Owner(), "J"+status))
+		msg.Header.Set("Status", status)
+		_, err := o.js.PublishMsg(t.Context(), msg)
+		must(t, err)
+	}
+	o.succeed(t, "J1")
+	d.holds(t, "J1")
+	d.isEmpty(t)
+	if lines := log.lines("WARN", "cannot be read"); len(lines) != len(statuses) {
+		t.Errorf("%d lines tell of %d unreadable records", len(lines), len(statuses))
+	}
+}
+
 func TestALongHandlerKeepsItsOutcome(t *testing.T) {
 	t.Parallel()
 	o, d := newOffice(t), newDesk()
@@ -208,14 +229,10 @@ func TestAServerThatWasAwayLosesNothing(t *testing.T) {
 	t.Cleanup(sub.Stop)
 	o.succeed(t, "J1")
 	d.holds(t, "J1")
-	for { // an acknowledgement that is lost would hold up the next outcome for half a minute
+	eventually(t, "J1 is done with", func() bool {
 		c, err := o.js.Consumer(t.Context(), o.b.Outcomes(), "mailer")
-		must(t, err)
-		if c.CachedInfo().NumAckPending == 0 {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return err == nil && c.CachedInfo().NumAckPending == 0
+	})
 
 	shutDown(t, srv)
 	srv = startServer(t, cfg)

@@ -87,7 +87,7 @@ func (c *calls) receive(msg *nats.Msg) {
 	if p == nil {
 		return
 	}
-	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
+	if isStatus(msg) && msg.Header.Get("Status") == "503" {
 		msg, err = nil, nats.ErrNoResponders
 	}
 	if p.done(msg, err) && err == nil {

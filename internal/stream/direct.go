@@ -14,6 +14,8 @@ import (
 
 const (
 	pageMessages = 1000
+	// pageAnswers has room for whatever one request is answered with: 1,024 results and the end mark.
+	pageAnswers = 1025
 	// pageBytes keeps a page within the timeout of a request on a slow line.
 	pageBytes = 1 << 20
 	// pageFilters of a job each, with a claim and an outcome, fit into the 1,024 results of one answer.
@@ -86,25 +88,26 @@ func (b *Broker) passUnreadable(ctx context.Context, stream string, request page
 	return nil
 }
 
-// askPage reads messages until the server's end mark.
+// askPage reads messages until the server's end mark. It takes them from a channel: other readers of nats.go take a
+// stored message for a word of the server's, as isStatus does not.
 func (b *Broker) askPage(ctx context.Context, subject string, body []byte) (page, error) {
 	inbox := b.nc.NewInbox()
-	sub, err := b.nc.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, pageAnswers)
+	sub, err := b.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return page{}, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return page{}, err
-	}
 	if err := b.nc.PublishRequest(subject, inbox, body); err != nil {
 		return page{}, err
 	}
 	var got page
 	for {
-		msg, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return page{}, err
+		var msg *nats.Msg
+		select {
+		case msg = <-answers:
+		case <-ctx.Done():
+			return page{}, ctx.Err()
 		}
 		if isEnd(msg) {
 			got.pending, _ = strconv.ParseUint(last(msg.Header, headerPending), 10, 64)
@@ -119,6 +122,29 @@ func (b *Broker) askPage(ctx context.Context, subject string, body []byte) (page
 			return page{}, err
 		}
 		got.messages = append(got.messages, m)
+	}
+}
+
+// askLast reads the one answer to a request, as askPage does.
+func (b *Broker) askLast(ctx context.Context, subject string) (*Message, error) {
+	answers := make(chan *nats.Msg, 1)
+	failed := make(chan error, 1)
+	deadline, _ := ctx.Deadline()
+	b.calls.send(&nats.Msg{Subject: subject}, time.Until(deadline), func(answer *nats.Msg, err error) bool {
+		if err != nil {
+			failed <- err
+			return false
+		}
+		answers <- answer
+		return false
+	})
+	select {
+	case msg := <-answers:
+		return storedMessage(msg)
+	case err := <-failed:
+		return nil, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

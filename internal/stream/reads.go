@@ -64,12 +64,8 @@ func (b *Broker) Get(ctx context.Context, stream string, seq uint64) (*Message, 
 func (b *Broker) LastDirect(ctx context.Context, stream, filter string) (*Message, error) {
 	subject := b.prefix + "DIRECT.GET." + stream + "." + filter
 	var got *Message
-	err := b.repeat(ctx, subject, func(ctx context.Context) error {
-		msg, err := b.nc.RequestWithContext(ctx, subject, nil)
-		if err != nil {
-			return err
-		}
-		got, err = storedMessage(msg)
+	err := b.repeat(ctx, subject, func(ctx context.Context) (err error) {
+		got, err = b.askLast(ctx, subject)
 		return err
 	})
 	if errors.Is(err, errNone) {

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,6 +67,53 @@ func TestReadsAgreeOnAMessage(t *testing.T) {
 		got.Time = time.Time{}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// What a server says has no body and a header Status, and so has what anybody may publish.
+func TestAMessageThatLooksLikeAWordOfTheServersIsRead(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, status := range []string{"100", "204", "404", "408", "413", "503"} {
+		fence := b.Fence("q", "anon", status)
+		msg := nats.NewMsg(b.Names.Outcome("q", stream.KindCancelled, "anon", status))
+		msg.Header.Set("Status", status)
+		ack, err := b.JetStream().PublishMsg(t.Context(), msg)
+		must(t, err)
+		one := func(all []*stream.Message, err error) (*stream.Message, error) {
+			if len(all) == 0 {
+				return nil, err
+			}
+			return all[0], err
+		}
+		look := func(fences ...string) (m *stream.Message, err error) {
+			done := make(chan struct{})
+			b.Look(fences, func(all []*stream.Message, failed error) {
+				m, err = one(all, failed)
+				close(done)
+			})
+			<-done
+			return m, err
+		}
+		for name, read := range map[string]func() (*stream.Message, error){
+			"Last":        func() (*stream.Message, error) { return b.Last(ctx, b.Outcomes(), fence) },
+			"LastDirect":  func() (*stream.Message, error) { return b.LastDirect(ctx, b.Outcomes(), fence) },
+			"LastEach":    func() (*stream.Message, error) { return one(b.LastEach(ctx, b.Outcomes(), []string{fence})) },
+			"Look":        func() (*stream.Message, error) { return look(fence) },
+			"Look at two": func() (*stream.Message, error) { return look(fence, b.Fence("q", "anon", "none")) },
+			"Range": func() (*stream.Message, error) {
+				for m, err := range b.Range(ctx, b.Outcomes(), fence, 0) {
+					return m, err
+				}
+				return nil, nil
+			},
+		} {
+			if m, err := read(); err != nil || m == nil || m.Seq != ack.Sequence || m.Header.Get("Status") != status {
+				t.Errorf("%s of %s: %+v, %v", name, status, m, err)
+			}
 		}
 	}
 }
