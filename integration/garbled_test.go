@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -9,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/natsasync/natsasync/batch"
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
 	"github.com/natsasync/natsasync/task"
@@ -93,4 +97,66 @@ func TestAJobWithHeadersThatNobodyCanReadIsPutAside(t *testing.T) {
 		t.Errorf("put aside as %q", code)
 	}
 	c.starts("garbled", 0, 0)
+}
+
+// Whoever may cancel can store a record that nobody can read beside a member of a batch. It counts for nothing: the batch
+// runs, and what waits behind it.
+func TestARecordWithHeadersThatNobodyCanReadHoldsUpNoBatch(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]func(...task.Callable) task.Call[batch.Results]{"parallel": batch.Parallel, "serial": batch.Serial} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCell(t)
+			c.hire("worker").begin()
+			c.publishGarbled(c.broker.Outcome("default", stream.KindCancelled, jane.Owner(), "poison.1"), []byte("x"))
+			poison := queue(c, of(do("one"), do("two")).With(task.WithID("poison")))
+			succeeds(c, queue(c, do("next")))
+			for _, o := range succeeds(c, poison) {
+				if o.End != task.Succeeded {
+					t.Errorf("member %s ended as %s: %v", o.ID, o.End, o.Failure)
+				}
+			}
+		})
+	}
+}
+
+func TestARecordWithHeadersThatNobodyCanReadHidesNoJobs(t *testing.T) {
+	t.Parallel()
+	c := newCell(t)
+	var ids []string
+	for _, id := range []string{"first", "poison", "last"} {
+		ids = append(ids, queue(c, do(id).With(task.WithID(id))).ID())
+	}
+	c.publishGarbled(c.broker.Outcome("default", stream.KindCancelled, jane.Owner(), "poison"), []byte("x"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var listed []string
+	for st, err := range c.client.Queue("default").Jobs(ctx, producer.JobFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, st.ID)
+	}
+	if got, want := strings.Join(listed, " "), strings.Join(ids, " "); got != want {
+		t.Errorf("listed are %q, want %q", got, want)
+	}
+}
+
+// A login of a worker's can store more records of an ID than the server puts into one answer.
+func TestMoreRecordsOfAMemberThanOneAnswerHoldsHoldUpNoBatch(t *testing.T) {
+	t.Parallel()
+	c := newCell(t)
+	c.hire("worker").begin()
+	for i := range 1025 {
+		if _, err := c.js.PublishMsgAsync(&nats.Msg{Subject: c.broker.Outcome("default", fmt.Sprint("kind", i), jane.Owner(), "poison.1"), Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-c.js.PublishAsyncComplete():
+	case <-time.After(patience):
+		t.Fatal("the records are not stored")
+	}
+	queue(c, batch.Parallel(do("one"), do("two")).With(task.WithID("poison")))
+	succeeds(c, queue(c, do("next")))
 }

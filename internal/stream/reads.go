@@ -165,8 +165,9 @@ func (b *Broker) Range(ctx context.Context, stream, filter string, from uint64) 
 }
 
 // LastEach asks any replica for the last message on every subject that one of the filters matches, many filters at
-// once, in no order. No filters or no messages are an empty result. One filter may match 1,024 subjects at most. A login
-// that may read the messages of one owner alone gets the last of each filter.
+// once, in no order. No filters or no messages are an empty result. The last of the filter alone is read where a filter
+// matches more than 1,024 subjects, or a message whose headers nobody can read, and by a login that may read the
+// messages of one owner alone.
 func (b *Broker) LastEach(ctx context.Context, stream string, filters []string) ([]*Message, error) {
 	var all []*Message
 	if b.bound(stream) {
@@ -187,13 +188,21 @@ func (b *Broker) LastEach(ctx context.Context, stream string, filters []string) 
 	return all, nil
 }
 
-// lastOf halves what has too many results for one answer.
+// lastOf halves what has too many results for one answer, or one that hides the others, until it knows the filter.
 func (b *Broker) lastOf(ctx context.Context, stream string, filters []string) ([]*Message, error) {
 	var all []*Message
 	request := pageRequest{Last: filters, MaxBytes: pageBytes}
 	for {
 		page, err := b.page(ctx, stream, request)
-		if errors.Is(err, errTooMany) && len(filters) > 1 {
+		unfit := errors.Is(err, errTooMany) || errors.Is(err, errUnreadable)
+		if unfit && len(filters) == 1 {
+			m, err := b.leaderGet(ctx, stream, map[string]any{"last_by_subj": filters[0]})
+			if err != nil || m == nil {
+				return nil, err
+			}
+			return []*Message{m}, nil
+		}
+		if unfit {
 			half := len(filters) / 2
 			first, err := b.lastOf(ctx, stream, filters[:half])
 			if err != nil {
