@@ -16,6 +16,9 @@ const (
 	maxHeaders = 8 << 10
 	// maxSubject bounds its subject; that of a job is never so long.
 	maxSubject = 1 << 10
+	// homelessTries is how often bytes are given back while there is no stream to put them
+	// aside in: it has no leader for some seconds, or must be made again. They take minutes.
+	homelessTries = 20
 )
 
 // reject puts bytes aside that cannot be read or proved, or that are not where they may
@@ -41,7 +44,12 @@ func (d *delivery) reject(code string, why error) {
 	defer done()
 	switch _, err := d.w.broker.Publish(ctx, m); {
 	case err == nil:
-	case errors.Is(err, stream.ErrNoAnswer), ctx.Err() != nil:
+	case errors.Is(err, stream.ErrNoStream) && d.deliveries() < homelessTries:
+		d.w.homeless.Store(true)
+		d.w.nudge()
+		d.giveBack(unavailablePause(d.deliveries()), "put it aside", err)
+		return
+	case errors.Is(err, stream.ErrNoAnswer), errors.Is(err, stream.ErrUndecided), ctx.Err() != nil:
 		d.giveBack(unavailablePause(d.deliveries()), "put it aside", err)
 		return
 	default:
