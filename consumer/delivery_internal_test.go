@@ -18,7 +18,7 @@ import (
 )
 
 // idleWorker is a worker that does not run, on a server of its own.
-func idleWorker(t *testing.T, slots int) *Worker {
+func idleWorker(t *testing.T, slots int, change ...func(*Config)) *Worker {
 	t.Helper()
 	srv, err := embedded.Start(embedded.Config{Logger: discard})
 	if err != nil {
@@ -47,7 +47,11 @@ func idleWorker(t *testing.T, slots int) *Worker {
 	defer cancel()
 	reg := registry.New()
 	registry.Handle(reg, task.Define[string, string]("test.echo"), func(_ context.Context, _ task.Object, in string) (string, error) { return in, nil })
-	w, err := New(ctx, js, reg, Config{Trust: task.TrustBroker, Concurrency: slots, Logger: discard})
+	cfg := Config{Trust: task.TrustBroker, Concurrency: slots, Logger: discard}
+	for _, c := range change {
+		c(&cfg)
+	}
+	w, err := New(ctx, js, reg, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,22 +95,49 @@ func (w *Worker) sweepAcked(ctx context.Context) {
 		w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "err", err)
 		return
 	}
-	for _, l := range left {
-		s, err := w.broker.Standing(ctx, l.Queue, l.Owner, l.ID)
-		if err != nil {
-			w.log.DebugContext(ctx, "look for jobs that were acked and are still there", "queue", l.Queue, "err", err)
-			return
-		}
-		if s.Record == nil {
-			w.log.ErrorContext(ctx, "a job was acked and has no outcome: it does not run (somebody else took it from the lane; queue it again)", "id", l.ID, "queue", l.Queue)
-			continue
-		}
-		if err := w.broker.AckAgain(l); err != nil {
-			w.log.DebugContext(ctx, "ack again", "id", l.ID, "queue", l.Queue, "err", err)
-			return
-		}
-		w.log.InfoContext(ctx, "a job that has ended was still there and is removed", "id", l.ID, "queue", l.Queue)
+	if len(left) == 0 {
+		return
 	}
+	w.log.DebugContext(ctx, "jobs were acked and are still there, looking again", "jobs", len(left))
+	// In a cluster an ack and the removal that comes of it are two steps.
+	if !stream.Sleep(ctx, w.broker.Lease()) {
+		return
+	}
+	for _, l := range left {
+		if err := w.clear(ctx, l); err != nil {
+			w.log.DebugContext(ctx, "look at a job that was acked and is still there", "id", l.ID, "queue", l.Queue, "err", err)
+			return
+		}
+	}
+}
+
+// clear removes a job that was acked and is still there, if it has ended or lies where it
+// was moved to.
+func (w *Worker) clear(ctx context.Context, l stream.Leftover) error {
+	if there, err := w.broker.StillThere(ctx, l); err != nil || !there {
+		return err
+	}
+	s, err := w.broker.Standing(ctx, l.Queue, l.Owner, l.ID)
+	if err != nil {
+		return err
+	}
+	what := "a job that has ended was still there and is removed"
+	if s.Record == nil {
+		moved, err := w.broker.Moved(ctx, l)
+		if err != nil {
+			return err
+		}
+		if !moved {
+			w.log.ErrorContext(ctx, "a job was acked and has no outcome: it does not run (somebody else took it from the lane; queue it again)", "id", l.ID, "queue", l.Queue)
+			return nil
+		}
+		what = "a job that was moved on was still there and is removed"
+	}
+	if err := w.broker.AckAgain(l); err != nil {
+		return err
+	}
+	w.log.InfoContext(ctx, what, "id", l.ID, "queue", l.Queue)
+	return nil
 }
 
 // setAgain stores a schedule once more in its own place. If it fires meanwhile, the job

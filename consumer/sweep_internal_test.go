@@ -1,7 +1,12 @@
 package consumer
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,46 +51,134 @@ func TestAnOverdueScheduleThatIsSetAgainFires(t *testing.T) {
 	}
 }
 
-// A lane that was set behind two messages stands for one whose server remembers their acks
+// A lane that was set behind some messages stands for one whose server remembers their acks
 // and forgot to remove them.
-func TestWhatWasAckedAndIsStillThereIsRemovedOnceItHasAnOutcome(t *testing.T) {
+func TestWhatWasAckedAndIsStillThereIsRemovedIfItIsDoneWith(t *testing.T) {
 	t.Parallel()
-	w := idleWorker(t, 1)
-	ctx := t.Context()
-	queue := func(id string) uint64 {
-		seq, err := w.broker.Publish(ctx, &nats.Msg{Subject: w.broker.Job("default", "default", "anon", id), Data: []byte("job")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return seq
-	}
-	queue("ended")
-	last := queue("open")
-	queue("waits")
-	reset := "$JS.API.CONSUMER.RESET." + w.broker.Jobs() + "." + stream.Consumer("default", "default")
-	if _, err := w.broker.Conn().RequestWithContext(ctx, reset, fmt.Appendf(nil, `{"seq":%d}`, last+1)); err != nil {
-		t.Fatal(err)
-	}
+	l := newLeft(t)
+	l.queue("default", "ended")
+	l.queue("default", "open")
+	l.queue("later", "moved")
+	l.queue("later", "taken")
+	l.ack("default", l.queue("default", "waits")-1)
+	l.ack("system", l.queue("later", "late")-1)
 	ended := task.Record{Outcome: task.Outcome{ID: "ended", Task: "t", Queue: "default", End: task.Succeeded}}
-	at := w.broker.Outcome("default", stream.KindSucceeded, task.User{}.Owner(), "ended")
-	if _, err := w.broker.Publish(ctx, stream.Fenced(at, w.broker.Fence("default", task.User{}.Owner(), "ended"), 0, ended.Encode())); err != nil {
+	at := l.w.broker.Outcome("default", stream.KindSucceeded, "anon", "ended")
+	l.publish(stream.Fenced(at, l.w.broker.Fence("default", "anon", "ended"), 0, ended.Encode()))
+	l.publish(l.w.broker.Schedule(stream.Subject{Queue: "default", Owner: "anon", ID: "moved"}, time.Now().Add(time.Hour), nats.Header{}, []byte("job")))
+	l.w.sweepAcked(t.Context())
+	l.holds("default", "open", "waits")
+	l.holds("later", "taken", "late")
+	if !l.log.tells("level=ERROR", "id=open") || !l.log.tells("level=ERROR", "id=taken") || l.log.tells("level=ERROR", "id=moved") {
+		t.Error("the log does not tell which jobs are lost")
+	}
+}
+
+// In a cluster the removal comes after the ack: between the two nothing is wrong.
+func TestWhatWasAckedAndIsRemovedSoonIsNotLost(t *testing.T) {
+	t.Parallel()
+	l := newLeft(t)
+	seq := l.queue("default", "acked")
+	l.ack("default", seq)
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		l.w.sweepAcked(t.Context())
+	}()
+	for stop := time.Now().Add(20 * time.Second); !l.log.tells("looking again"); time.Sleep(time.Millisecond) {
+		if time.Now().After(stop) {
+			t.Fatal("it was not seen")
+		}
+	}
+	if err := l.w.broker.Delete(t.Context(), l.w.broker.Jobs(), seq); err != nil {
 		t.Fatal(err)
 	}
-	w.sweepAcked(ctx)
-	for stop := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		n, err := w.broker.Count(ctx, w.broker.Jobs(), w.broker.LaneFilter("default", "default"))
-		if err != nil {
-			t.Fatal(err)
+	<-swept
+	if l.log.tells("level=ERROR") || l.log.tells("level=INFO", "is removed") {
+		t.Error("the log tells of a job that is well")
+	}
+}
+
+// left is a worker that finds what was acked and is still there.
+type left struct {
+	t   *testing.T
+	w   *Worker
+	log *journal
+}
+
+func newLeft(t *testing.T) *left {
+	t.Helper()
+	l := &left{t: t, log: &journal{}}
+	l.w = idleWorker(t, 1, func(c *Config) {
+		c.Lease = 2 * time.Second
+		c.Logger = slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	return l
+}
+
+func (l *left) publish(m *nats.Msg) uint64 {
+	l.t.Helper()
+	seq, err := l.w.broker.Publish(l.t.Context(), m)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return seq
+}
+
+func (l *left) queue(lane, id string) uint64 {
+	l.t.Helper()
+	return l.publish(&nats.Msg{Subject: l.w.broker.Job("default", lane, "anon", id), Data: []byte("job")})
+}
+
+// ack sets a lane behind all messages up to a sequence.
+func (l *left) ack(lane string, upTo uint64) {
+	l.t.Helper()
+	reset := "$JS.API.CONSUMER.RESET." + l.w.broker.Jobs() + "." + stream.Consumer("default", lane)
+	if _, err := l.w.broker.Conn().RequestWithContext(l.t.Context(), reset, fmt.Appendf(nil, `{"seq":%d}`, upTo+1)); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// holds waits until these jobs alone lie in a lane.
+func (l *left) holds(lane string, want ...string) {
+	l.t.Helper()
+	var got []string
+	for stop := time.Now().Add(20 * time.Second); time.Now().Before(stop); time.Sleep(5 * time.Millisecond) {
+		got = nil
+		for m, err := range l.w.broker.Range(l.t.Context(), l.w.broker.Jobs(), l.w.broker.LaneFilter("default", lane), 0) {
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			at, _ := l.w.broker.ParseJob(m.Subject)
+			got = append(got, at.ID)
 		}
-		if n == 2 {
-			break
-		}
-		if time.Now().After(stop) {
-			t.Fatalf("%d jobs are there, want the two that have not ended", n)
+		if slices.Equal(got, want) {
+			return
 		}
 	}
-	left, err := w.broker.Last(ctx, w.broker.Jobs(), w.broker.Job("default", "default", "anon", "ended"))
-	if err != nil || left != nil {
-		t.Errorf("the job that ended is %v, %v", left, err)
+	l.t.Errorf("in the lane %s lie %q, want %q", lane, got, want)
+}
+
+// journal is a log that can be read.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+// tells says whether a line has all parts.
+func (j *journal) tells(parts ...string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for line := range strings.Lines(j.text.String()) {
+		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
+			return true
+		}
 	}
+	return false
 }

@@ -15,7 +15,7 @@ type Leftover struct {
 	stream, consumer string
 }
 
-// AckedAndThere returns the leftovers of queues, as any replica has them.
+// AckedAndThere returns the leftovers of queues, as any replica has them: in a cluster one may be behind.
 func (b *Broker) AckedAndThere(ctx context.Context, queues []string) ([]Leftover, error) {
 	lanes, err := b.Lanes(ctx, "")
 	if err != nil {
@@ -77,6 +77,26 @@ func (b *Broker) leftovers(ctx context.Context, stream, filter string, consumer 
 
 // leftoverPage is small: there is seldom one, and the first message behind them ends the search.
 const leftoverPage = 10
+
+// StillThere asks the leader whether a leftover is one.
+func (b *Broker) StillThere(ctx context.Context, l Leftover) (bool, error) {
+	m, err := b.Get(ctx, l.stream, l.Seq)
+	return m != nil, err
+}
+
+// Moved says whether the job of a leftover lies in another place too, where a worker put it before the ack.
+func (b *Broker) Moved(ctx context.Context, l Leftover) (bool, error) {
+	for stream, filter := range map[string]string{
+		b.Later(): b.anyLater(l.Queue, l.Owner, l.ID),
+		b.Jobs():  b.Job(l.Queue, "*", l.Owner, l.ID),
+	} {
+		m, err := b.Last(ctx, stream, filter)
+		if err != nil || m != nil && (stream != l.stream || m.Seq != l.Seq) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
 
 // AckAgain acks a job by the address that its consumer would have given it. It needs no more rights than a worker has.
 func (b *Broker) AckAgain(l Leftover) error {
