@@ -24,12 +24,15 @@ func (w *Worker) sweep(ctx context.Context) {
 	nc := w.broker.Conn()
 	connected := nc.StatusChanged(nats.CONNECTED)
 	defer nc.RemoveStatusListener(connected)
+	since := w.broker.SureNow(ctx)
 	for {
 		// What was under way when the server or another worker died settles first.
 		if !stream.Sleep(ctx, w.broker.Lease()+rand.N(w.broker.Lease())) {
 			return
 		}
-		w.sweepLater(ctx)
+		if w.takesSweep(ctx, since) {
+			w.sweepLater(ctx)
+		}
 		w.sweepAcked(ctx)
 		timer := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
 		select {
@@ -37,10 +40,24 @@ func (w *Worker) sweep(ctx context.Context) {
 			timer.Stop()
 			return
 		case <-timer.C:
+			since = w.broker.SureNow(ctx).Add(-sweepEvery / 2)
 		case <-connected:
 			timer.Stop()
+			since = w.broker.SureNow(ctx)
 		}
 	}
+}
+
+// takesSweep says whether no other worker has looked through the schedules since: there may
+// be hundreds of thousands, and one look is enough for all.
+func (w *Worker) takesSweep(ctx context.Context, since time.Time) bool {
+	once, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	mine, err := w.broker.TakeSweep(once, since)
+	if err != nil {
+		w.log.DebugContext(ctx, "look through the schedules", "err", err)
+	}
+	return mine
 }
 
 // sweepLater has schedules that are overdue set again, since a server has been seen not to

@@ -203,6 +203,7 @@ func (s Scope) works(may, hears grant) {
 		may(n.QueueFilter(q))
 	}
 	may(n.Marks()...)
+	may(n.Swept())
 	may(n.Note("*", ">"), n.RejectedSubject("*"),
 		api+"CONSUMER.LIST."+n.Jobs(), api+"CONSUMER.INFO."+n.Jobs()+".*", api+"CONSUMER.INFO."+n.Later()+"."+stream.DueConsumer,
 		api+"CONSUMER.MSG.NEXT."+n.Later()+"."+stream.DueConsumer, ack+n.Later()+"."+stream.DueConsumer+".>")

@@ -151,6 +151,9 @@ func (n Names) ParseGateway(subject string) (owner string, ok bool) {
 // Marks returns the subjects of the two messages that say how far the streams have been.
 func (n Names) Marks() []string { return []string{n.note + "mark", n.later + "mark"} }
 
+// Swept returns the subject of who looked through the schedules last.
+func (n Names) Swept() string { return n.later + "swept" }
+
 // streamOf returns the stream that takes a subject, "" for none.
 func (n Names) streamOf(subject string) string {
 	for prefix, stream := range map[string]string{
