@@ -87,8 +87,8 @@ const (
 	insideAPI = "$JS.API."
 	ack       = "$JS.ACK."
 	userAsk   = "$SYS.REQ.USER.INFO"
+	services  = "$SRV.>" // what the nats tool asks to list them
 	workers   = "$SRV.INFO.natsasync-worker"
-	services  = "$SRV.INFO" // what the nats tool asks to list them
 )
 
 // Of returns what a role needs.
@@ -134,7 +134,7 @@ func Of(role Role, s Scope) Rights {
 		hears(n.Event("*", "*", "*", "*"))
 	case Worker:
 		s.works(may, hears)
-		r.Serves = []string{workers, services}
+		r.Serves = []string{services}
 		for _, q := range s.Queues {
 			r.Tells = append(r.Tells, n.Event(q, "*", "*", ">"))
 		}
@@ -142,8 +142,8 @@ func Of(role Role, s Scope) Rights {
 	case Gateway:
 		may(n.Job("*", "*", "*", "*"))
 		s.counts(may)
-		r.Serves = []string{n.Gateway("*")}
-		hears(n.Gateway("*"), "$SRV.>")
+		r.Serves = []string{n.Gateway("*"), services}
+		hears(n.Gateway("*"), services)
 	case Caller:
 		may(n.Gateway(owner))
 	case Admin:
@@ -211,7 +211,7 @@ func (s Scope) works(may, hears grant) {
 		may(api+"STREAM.INFO."+of, api+"STREAM.MSG.GET."+of, api+"DIRECT.GET."+of, api+"DIRECT.GET."+of+".>")
 	}
 	may(api + "STREAM.MSG.DELETE." + n.Later())
-	hears("$SRV.>")
+	hears(services)
 }
 
 // Check says what is wrong with a scope.

@@ -83,7 +83,7 @@ func (s Setup) imports(l Login) []crossing {
 	all := s.hearing(l)
 	asks := l.Rights.Publish
 	if l.Inside {
-		asks = []string{workers, services}
+		asks = []string{services}
 	}
 	for _, subject := range asks {
 		served := false
