@@ -138,7 +138,6 @@ func (w *Worker) clear(ctx context.Context, l stream.Leftover) error {
 	if err != nil {
 		return err
 	}
-	what := "a job that has ended was still there and is removed"
 	if s.Record == nil {
 		moved, err := w.broker.Moved(ctx, l)
 		if err != nil {
@@ -148,12 +147,11 @@ func (w *Worker) clear(ctx context.Context, l stream.Leftover) error {
 			w.log.ErrorContext(ctx, "a job was acked and has no outcome: it does not run (somebody else took it from the lane; queue it again)", "id", l.ID, "queue", l.Queue)
 			return nil
 		}
-		what = "a job that was moved on was still there and is removed"
 	}
 	if err := w.broker.AckAgain(l); err != nil {
 		return err
 	}
-	w.log.InfoContext(ctx, what, "id", l.ID, "queue", l.Queue)
+	w.log.InfoContext(ctx, "a job that has ended or was moved on was still there and is removed", "id", l.ID, "queue", l.Queue)
 	return nil
 }
 
