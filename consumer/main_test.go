@@ -46,6 +46,17 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+// apart is a namespace beside that of the environment with a lease that a busy machine does not lose, and its producer.
+func apart(t *testing.T, env *embeddedtest.Env, queues ...string) (namespace string, lease time.Duration, client *producer.Client) {
+	t.Helper()
+	namespace, lease = "apart", 30*time.Second
+	client, err := producer.New(soon(t), env.JS, producer.Config{Namespace: namespace, Queues: queues, Lease: lease, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return namespace, lease, client
+}
+
 func queue[Out any](t *testing.T, env *embeddedtest.Env, call task.Call[Out]) *producer.Job[Out] {
 	t.Helper()
 	job, err := producer.Enqueue(soon(t), env.Client, call)

@@ -21,8 +21,9 @@ func TestBurstsOverLanesAndWorkersAllRun(t *testing.T) {
 	for _, c := range []struct{ slots, workers int }{{1, 1}, {2, 1}, {3, 1}, {9, 1}, {50, 1}, {1, 3}, {10, 2}} {
 		t.Run(fmt.Sprintf("%d slots in %d workers", c.slots, c.workers), func(t *testing.T) {
 			t.Parallel()
-			env := embeddedtest.New(t, "docs")
-			if err := env.Client.Queue("docs").SetQuota(soon(t), "three", 3); err != nil {
+			env := embeddedtest.New(t)
+			namespace, _, client := apart(t, env, "docs")
+			if err := client.Queue("docs").SetQuota(soon(t), "three", 3); err != nil {
 				t.Fatal(err)
 			}
 			var ran, three atomic.Int64
@@ -44,7 +45,7 @@ func TestBurstsOverLanesAndWorkersAllRun(t *testing.T) {
 					ran.Add(1)
 					return in, nil
 				})
-				env.WorkWith(reg, consumer.Config{Queues: []string{"default", "docs"}, Concurrency: c.slots, Logger: quiet})
+				env.WorkWith(reg, consumer.Config{Namespace: namespace, Queues: []string{"default", "docs"}, Concurrency: c.slots, Logger: quiet})
 			}
 			var calls []task.Call[string]
 			for i := range 240 {
@@ -59,11 +60,12 @@ func TestBurstsOverLanesAndWorkersAllRun(t *testing.T) {
 					calls = append(calls, work.On(at, "three", task.InQueue("docs"), task.WithQuota("three")))
 				}
 			}
-			if _, err := producer.EnqueueAll(soon(t), env.Client, calls); err != nil {
+			jobs, err := producer.EnqueueAll(soon(t), client, calls)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := env.Drain(soon(t)); err != nil {
-				t.Fatal(err)
+			for _, job := range jobs {
+				wait(t, 2*patience, job)
 			}
 			if n := ran.Load(); n != int64(len(calls)) {
 				t.Errorf("%d runs of %d jobs", n, len(calls))

@@ -247,11 +247,8 @@ func (e *nilError) Error() string { return e.text }
 func TestRetryAtOnceIsNeverSwallowed(t *testing.T) {
 	t.Parallel()
 	env := embeddedtest.New(t)
-	const attempts, jobs, lease, apart = 200, 4, 30 * time.Second, "apart" // a lease that a busy machine is not taken for
-	client, err := producer.New(soon(t), env.JS, producer.Config{Namespace: apart, Lease: lease, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
+	const attempts, jobs = 200, 4
+	namespace, lease, client := apart(t, env)
 	var mu sync.Mutex
 	last, longest := map[string]time.Time{}, time.Duration(0)
 	reg := registry.New()
@@ -268,7 +265,7 @@ func TestRetryAtOnceIsNeverSwallowed(t *testing.T) {
 		}
 		return in, nil
 	})
-	env.WorkWith(reg, consumer.Config{Namespace: apart, Logger: quiet})
+	env.WorkWith(reg, consumer.Config{Namespace: namespace, Logger: quiet})
 	var all []*producer.Job[string]
 	for range jobs {
 		job, err := producer.Enqueue(soon(t), client, work.On(at, "x", task.WithoutQuota(), task.Retry(task.Policy{Attempts: attempts})))
