@@ -117,6 +117,10 @@ func newFort(t *testing.T, tokens bool) *fort {
 	})
 	f.server = srv
 	f.js = f.login("admin")
+	ready := soon(t)
+	for err := nats.ErrNoResponders; errors.Is(err, nats.ErrNoResponders); { // an account of a JWT has its streams a moment later
+		_, err = f.js.Conn().RequestWithContext(ready, "$JS.API.STREAM.INFO.NATSASYNC_JOBS", nil)
+	}
 	f.web, f.docs = f.signer("web"), f.signer("docs")
 	f.keys = []task.Key{
 		{Public: f.web.Public(), Name: "web", Realms: []string{realm}},
