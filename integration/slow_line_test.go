@@ -89,7 +89,7 @@ func (l *lag) carry() {
 
 func TestF15ASlowLineMakesSlowAndNothingElse(t *testing.T) {
 	t.Parallel()
-	const lease = 12 * time.Second
+	const lease = 24 * time.Second
 	for round := range rounds(1, 10) {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
 			t.Parallel()
@@ -114,7 +114,7 @@ func TestF15ASlowLineMakesSlowAndNothingElse(t *testing.T) {
 					ids, names = append(ids, job.ID()), append(names, s.Name)
 				}
 			}
-			put(script{Name: "long", Sleep: lease * 3 / 4}) // it must be renewed, beside what fills the line
+			put(script{Name: "long", Sleep: lease / 2}) // it is renewed at a third, beside what fills the line
 			for i := range 3 {
 				put(script{Name: fmt.Sprint("large ", i), Size: 20_000}, task.WithoutQuota())
 				put(script{Name: fmt.Sprint("next ", i)})
