@@ -24,7 +24,7 @@ build: ## compile everything, and the command into ./natsasync
 
 .PHONY: test
 test: ## run all tests with the race detector; PKG=./task/ for one package
-	go test -race -shuffle=on -timeout 10m $(PKG)
+	go test -race -shuffle=on -timeout 20m $(PKG)
 
 .PHONY: examples
 examples: ## run the examples that are a module of their own
