@@ -1,13 +1,19 @@
 package trust_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/producer"
@@ -170,4 +176,82 @@ func TestAWaitEndsWhenTheCallbacksWereTakenAway(t *testing.T) {
 	if o, err := job.Outcome(t.Context()); err != nil || o == nil || o.End != task.Succeeded {
 		t.Errorf("the job's own outcome is %v, %v", o, err)
 	}
+}
+
+// A user's login reads its jobs by their subjects alone: what lies beside them, even what nobody can read, hides none.
+func TestWhatLiesBesideAJobHidesItNotFromAUserWhoMayReadItsOwnAlone(t *testing.T) {
+	t.Parallel()
+	f := newFort(t, false)
+	f.employ()
+	job := f.runs(f.client("web"))
+	beside := f.broker.Job("default", "nowhere", bob.Owner(), job.ID())
+	for name, header := range map[string]string{
+		"no headers": "NATS/1.0\r\n\r\n", "a word of the server's": "NATS/1.0 503\r\n\r\n", "headers that nobody can read": "NATS/1.0\r\na line without a colon\r\n\r\n",
+	} {
+		f.publishRaw("web", beside, header)
+		seq := f.newest(beside)
+		his := producer.Find[string](f.client("bob"), job.ID())
+		if st, err := his.Status(as(t.Context(), bob)); err != nil || st.Task != linger.Name() {
+			t.Errorf("beside %s: %+v, %v", name, st, err)
+		}
+		if err := f.broker.Delete(t.Context(), f.broker.Jobs(), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(f.gate)
+	succeeds(f.site, f.seen(job))
+}
+
+// publishRaw publishes without a client, which would look at the headers.
+func (f *fort) publishRaw(login, subject, header string) {
+	f.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.server.URL(), "nats://"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	lines := bufio.NewReader(conn)
+	info, err := lines.ReadString('\n')
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var hello struct{ Nonce string }
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(info, "INFO ")), &hello); err != nil {
+		f.t.Fatal(err)
+	}
+	pair, err := nkeys.FromSeed(f.seeds[login])
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	public, _ := pair.PublicKey()
+	sig, err := pair.Sign([]byte(hello.Nonce))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(conn, "CONNECT {\"verbose\":false,\"headers\":true,\"nkey\":%q,\"sig\":%q}\r\nHPUB %s %d %d\r\n%s\r\nPING\r\n",
+		public, base64.RawURLEncoding.EncodeToString(sig), subject, len(header), len(header), header)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for line := ""; line != "PONG\r\n"; {
+		if line, err = lines.ReadString('\n'); err != nil || strings.HasPrefix(line, "-ERR") {
+			f.t.Fatalf("the server says %q, %v", line, err)
+		}
+	}
+}
+
+// newest waits for a message on a subject and returns its sequence.
+func (s *site) newest(subject string) uint64 {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		m, err := s.broker.Last(s.t.Context(), s.broker.Jobs(), subject)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if m != nil {
+			return m.Seq
+		}
+	}
+	s.t.Fatalf("there is no message on %s", subject)
+	return 0
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -10,7 +11,8 @@ import (
 // publish may have put others beside it, in lanes that nobody has made too. queue and owner may be "*".
 func (b *Broker) LastJob(ctx context.Context, queue, owner, id string) (*Message, error) {
 	last, err := b.Last(ctx, b.Jobs(), b.Job(queue, "*", owner, id))
-	if err != nil || last == nil || queue == "*" || owner == "*" || b.bound(b.Jobs()) || b.Counts(last) == nil {
+	hidden := errors.Is(err, errUnreadable) // nor does it say where it lies
+	if err != nil && !hidden || !hidden && (last == nil || b.Counts(last) == nil) || queue == "*" || owner == "*" {
 		return last, err
 	}
 	all, err := b.InLanes(ctx, queue, owner, id)
@@ -26,15 +28,26 @@ func (b *Broker) LastJob(ctx context.Context, queue, owner, id string) (*Message
 	return found, err
 }
 
-// InLanes returns the messages of a job that count, of which each lane of its queue has at most one.
+// laneNames are the lanes of every queue, by the token of their subjects.
+var laneNames = []string{QuotaDefault, LaneFree, LaneLater, LaneCallbacks}
+
+// InLanes returns the messages of a job that count, of which each lane of its queue has at most one. A login that may not
+// look at the stream knows no quotas but the default.
 func (b *Broker) InLanes(ctx context.Context, queue, owner, id string) ([]*Message, error) {
-	info, err := b.info(ctx, b.Jobs(), "")
-	if err != nil {
-		return nil, b.missing(b.Jobs(), err)
+	lanes := laneNames
+	if !b.bound(b.Jobs()) {
+		info, err := b.info(ctx, b.Jobs(), "")
+		if err != nil {
+			return nil, b.missing(b.Jobs(), err)
+		}
+		lanes = slices.Concat(lanes, quotasIn(info.Config.Metadata, queue))
 	}
 	var all []*Message
-	for _, lane := range slices.Concat([]string{QuotaDefault, LaneFree, LaneLater, LaneCallbacks}, quotasIn(info.Config.Metadata, queue)) {
+	for _, lane := range lanes {
 		m, err := b.Last(ctx, b.Jobs(), b.Job(queue, lane, owner, id))
+		if errors.Is(err, errUnreadable) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

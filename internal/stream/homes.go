@@ -37,15 +37,19 @@ var errMany = errors.New("more messages than are looked at")
 func (b *Broker) Homes(ctx context.Context, queue, owner, id string) (Homes, error) {
 	var h Homes
 	jobs := b.Job(queue, "*", owner, id)
+	lanes := []string{jobs} // what lies beside the job in a lane that nobody made may be the last
+	for _, name := range laneNames {
+		lanes = append(lanes, b.Job(queue, name, owner, id))
+	}
 	seen := map[string]uint64{} // up to where, of each stream
 	left := homesLook
 	for _, at := range [...]struct {
 		stream, filter string
 		direct         []string // the filter, as permissions know it
 	}{
-		{b.Jobs(), jobs, []string{jobs}},
+		{b.Jobs(), jobs, lanes},
 		{b.Later(), b.anyLater(queue, owner, id), []string{b.LaterJob(queue, owner, id), b.DueJob(queue, owner, id)}},
-		{b.Jobs(), jobs, []string{jobs}}, // what a worker has moved there meanwhile
+		{b.Jobs(), jobs, lanes}, // what a worker has moved there meanwhile
 		{b.Outcomes(), b.Fence(queue, owner, id), []string{b.Fence(queue, owner, id)}},
 	} {
 		if h.Denied != nil && at.stream != b.Outcomes() {
@@ -104,6 +108,9 @@ func (b *Broker) each(ctx context.Context, stream, filter string, direct []strin
 func (b *Broker) eachDirect(ctx context.Context, stream string, filters []string, see func(*Message) error) error {
 	for _, filter := range filters {
 		m, err := b.LastDirect(ctx, stream, filter)
+		if errors.Is(err, errUnreadable) {
+			continue // no worker counts it
+		}
 		if err == nil && m != nil {
 			err = see(m)
 		}

@@ -193,6 +193,9 @@ func (b *Broker) firstOfKinds(ctx context.Context, last Standing, queue, owner, 
 	var found uint64
 	for _, kind := range [...]string{KindSucceeded, KindFailed, KindCancelled} {
 		m, err := b.LastDirect(ctx, b.Outcomes(), b.Outcome(queue, kind, owner, id))
+		if errors.Is(err, errUnreadable) {
+			continue
+		}
 		if err != nil {
 			return Standing{}, err
 		}

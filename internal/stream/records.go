@@ -65,10 +65,14 @@ func (n Names) readStanding(m *Message) Standing {
 // be "*".
 func (b *Broker) Standing(ctx context.Context, queue, owner, id string) (Standing, error) {
 	m, err := b.Last(ctx, b.Outcomes(), b.Fence(queue, owner, id))
-	if err != nil {
+	hidden := errors.Is(err, errUnreadable) // from a login that may not ask the leader
+	if err != nil && !hidden {
 		return Standing{}, fmt.Errorf("read the last record of job %s: %w", quote(id), err)
 	}
 	s := b.ReadStanding(m)
+	if hidden {
+		s.Wrong = err
+	}
 	switch {
 	case errors.Is(s.Wrong, task.ErrNoKeys):
 		return Standing{}, s.Wrong
