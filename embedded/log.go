@@ -34,6 +34,8 @@ var whileForming = []string{
 	"Error trying to connect to route",
 	"Waiting for routing to be established",
 	"JetStream has not established contact with a meta leader",
+	"JetStream is not current with the meta leader",
+	"JetStream is still recovering meta layer",
 }
 
 func newServerLog(log *slog.Logger) *serverLog {
