@@ -106,8 +106,8 @@ func TestARecordThatLooksLikeAWordOfTheServersIsPassedOver(t *testing.T) {
 	o.succeed(t, "J1")
 	d.holds(t, "J1")
 	d.isEmpty(t)
-	if lines := log.lines("WARN", "cannot be read"); len(lines) != len(statuses) {
-		t.Errorf("%d lines tell of %d unreadable records", len(lines), len(statuses))
+	if len(log.lines("WARN", "cannot be read")) == 0 { // one a second and code
+		t.Error("no line tells of unreadable records")
 	}
 }
 
