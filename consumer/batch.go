@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/natsasync/natsasync/internal/stream"
 	"github.com/natsasync/natsasync/task"
 )
@@ -79,6 +81,11 @@ func (d *delivery) member(m *task.Envelope, preceding *task.Record) *stop {
 	}
 	d.complete(m, rec)
 	data, header := d.encode(m, rec)
+	if header == nil {
+		header = make(nats.Header, 1)
+	}
+	// The fence does not move by it: sent a second time it would be stored a second time.
+	header[nats.MsgIdHdr] = []string{task.NewID()}
 	at := stream.Subject{Queue: m.Queue, Kind: string(rec.End), Owner: d.at.Owner, ID: m.ID}
 	if err := d.record(at, data, header); err != nil {
 		return d.stopOf(err)

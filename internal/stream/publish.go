@@ -225,6 +225,7 @@ const (
 	codeMessageExceeds        = 10054 // JSStreamMessageExceedsMaximumErr
 	codeMaxMessages           = 10122
 	codeWrongSequence         = 10071 // JSStreamWrongLastSequenceErrF
+	codeDuplicateUnderWay     = 10158 // JSStreamDuplicateMessageConflict
 	codeNewLeader             = 10163
 	codeWrongSequenceConstant = 10164
 )
@@ -240,7 +241,7 @@ func classify(refused *jetstream.APIError) error {
 		return fmt.Errorf("%w: %w", ErrFull, refused)
 	case codeWrongSequence:
 		return fmt.Errorf("%w: %w", ErrFenced, refused)
-	case codeNewLeader, codeWrongSequenceConstant:
+	case codeDuplicateUnderWay, codeNewLeader, codeWrongSequenceConstant:
 		return fmt.Errorf("%w: %w", ErrUndecided, refused)
 	case codeClusterNotAvailable, codeClusterNotLeader:
 		return fmt.Errorf("%w: %w", ErrNoAnswer, refused)
