@@ -170,8 +170,7 @@ func (d *delivery) fenced(subject string, data []byte, header nats.Header) *nats
 func (d *delivery) resolve(ctx context.Context, at stream.Subject, data []byte, why error) (stands bool, err error) {
 	switch {
 	case errors.Is(why, stream.ErrNoStream):
-		d.w.homeless.Store(true)
-		d.w.nudge()
+		d.w.missStreams()
 	case errors.Is(why, stream.ErrFenced), errors.Is(why, stream.ErrUndecided), errors.Is(why, stream.ErrNoAnswer):
 	default:
 		d.w.log.Error("a record was refused; it is written again", "id", at.ID, "queue", at.Queue, "err", why)

@@ -122,11 +122,11 @@ func (d *delivery) isQueued(id string) (bool, error) {
 		}
 	}
 	for _, id := range [...]string{root, id} {
-		m, err := b.LastJob(ctx, q, o, id)
-		if err == nil && m != nil {
-			err = b.Counts(m)
+		m, wrong, err := b.LastJob(ctx, q, o, id)
+		if errors.Is(wrong, task.ErrNoKeys) {
+			err = wrong
 		}
-		if m != nil && (err == nil || errors.Is(err, task.ErrNoKeys)) || m == nil && err != nil {
+		if err != nil || m != nil && wrong == nil {
 			return err == nil, err
 		}
 	}

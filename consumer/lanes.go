@@ -117,6 +117,12 @@ func (w *Worker) look(ctx context.Context, pulling *sync.WaitGroup) {
 	w.refusedLanes(once)
 }
 
+// missStreams has the streams looked for, and made again, at once.
+func (w *Worker) missStreams() {
+	w.homeless.Store(true)
+	w.nudge()
+}
+
 // remake makes streams again that were deleted while the worker ran, unless it may only bind.
 func (w *Worker) remake(ctx context.Context) {
 	if w.cfg.BindOnly {

@@ -45,8 +45,7 @@ func (d *delivery) reject(code string, why error) {
 	switch _, err := d.w.broker.Publish(ctx, m); {
 	case err == nil:
 	case errors.Is(err, stream.ErrNoStream) && d.deliveries() < homelessTries:
-		d.w.homeless.Store(true)
-		d.w.nudge()
+		d.w.missStreams()
 		d.giveBack(unavailablePause(d.deliveries()), "put it aside", err)
 		return
 	case errors.Is(err, stream.ErrNoAnswer), errors.Is(err, stream.ErrUndecided), ctx.Err() != nil:

@@ -115,7 +115,7 @@ func (c *Client) places(ctx context.Context, queue, owner string) iter.Seq2[*pla
 					yield(nil, tell("list the jobs of queue "+task.Quote(queue), err))
 					return
 				}
-				p, err := c.placeOf(at.stream, m)
+				p, err := c.placeOf(at.stream, m, c.broker.Counts(m))
 				if err != nil {
 					yield(nil, tell("list the jobs of queue "+task.Quote(queue), err))
 					return

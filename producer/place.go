@@ -22,20 +22,22 @@ type place struct {
 // moves meanwhile is met; nil if there is none. queue and owner may be "*".
 func (c *Client) locate(ctx context.Context, queue, owner, id string) (*place, error) {
 	b := c.broker
-	jobs := func() (*stream.Message, error) { return b.LastJob(ctx, queue, owner, id) }
-	for _, at := range [...]struct {
-		stream string
-		read   func() (*stream.Message, error)
-	}{
-		{b.Jobs(), jobs},
-		{b.Later(), func() (*stream.Message, error) { return b.Last(ctx, b.Later(), b.LaterJob(queue, owner, id)) }},
-		{b.Later(), func() (*stream.Message, error) { return b.Last(ctx, b.Later(), b.DueJob(queue, owner, id)) }},
-		{b.Jobs(), jobs},
+	for _, at := range [...]struct{ stream, filter string }{
+		{b.Jobs(), ""},
+		{b.Later(), b.LaterJob(queue, owner, id)},
+		{b.Later(), b.DueJob(queue, owner, id)},
+		{b.Jobs(), ""},
 	} {
-		m, err := at.read()
+		var m *stream.Message
+		var wrong, err error
+		if at.stream == b.Jobs() {
+			m, wrong, err = b.LastJob(ctx, queue, owner, id)
+		} else if m, err = b.Last(ctx, at.stream, at.filter); m != nil {
+			wrong = b.Counts(m)
+		}
 		if err == nil && m != nil {
 			var p *place
-			if p, err = c.placeOf(at.stream, m); p != nil {
+			if p, err = c.placeOf(at.stream, m, wrong); p != nil {
 				return p, nil
 			}
 		}
@@ -46,9 +48,9 @@ func (c *Client) locate(ctx context.Context, queue, owner, id string) (*place, e
 	return nil, nil
 }
 
-// placeOf reads a message, nil if it is that of no job. The error is that of keys that
-// cannot be read.
-func (c *Client) placeOf(in string, m *stream.Message) (*place, error) {
+// placeOf reads a message against which wrong speaks, nil if it is that of no job. The error
+// is that of keys that cannot be read.
+func (c *Client) placeOf(in string, m *stream.Message, wrong error) (*place, error) {
 	p := &place{stream: in, message: m}
 	ok := false
 	if in == c.broker.Later() {
@@ -62,10 +64,10 @@ func (c *Client) placeOf(in string, m *stream.Message) (*place, error) {
 	if !ok {
 		return nil, nil
 	}
-	switch err := c.broker.Counts(m); {
-	case errors.Is(err, task.ErrNoKeys):
-		return nil, err
-	case err == nil:
+	switch {
+	case errors.Is(wrong, task.ErrNoKeys):
+		return nil, wrong
+	case wrong == nil:
 		p.envelope, _ = task.DecodeEnvelope(m.Data)
 	}
 	return p, nil

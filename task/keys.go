@@ -195,16 +195,11 @@ func (k *Keys) CheckWorker(s *Signer, queues []string) error {
 		return fmt.Errorf("key %s: it is not among the keys that are trusted, so nobody would believe what this worker records (add it to them, with works %q)", s.public, queues)
 	}
 	for _, q := range queues {
-		if !holds(own.Works, q) {
-			return fmt.Errorf("key %s: it may not work queue %s (add that to its works)", own.label(), Quote(q))
+		if err := own.mayWork(q); err != nil {
+			return err
 		}
 	}
-	if !own.Retired.IsZero() {
-		if now := time.Now(); now.After(own.Retired) {
-			return fmt.Errorf("key %s: it was retired on %s (give the worker another)", own.label(), own.Retired.Format(time.RFC3339))
-		}
-	}
-	return nil
+	return own.worksAt(time.Now())
 }
 
 // MayWork says whether what the key of a worker records in a queue counts at that time, by the
@@ -215,13 +210,26 @@ func (k *Keys) MayWork(s *Signer, queue string, now time.Time) error {
 		return err
 	}
 	own := set[s.public]
-	switch {
-	case own == nil:
+	if own == nil {
 		return fmt.Errorf("key %s: it is not among the keys that are trusted any more (add it to them)", s.public)
-	case !holds(own.Works, queue):
-		return fmt.Errorf("key %s: it may not work queue %s any more (add that to its works)", own.label(), Quote(queue))
-	case !own.Retired.IsZero() && now.After(own.Retired):
-		return fmt.Errorf("key %s: it was retired on %s (give the worker another)", own.label(), own.Retired.Format(time.RFC3339))
+	}
+	if err := own.mayWork(queue); err != nil {
+		return err
+	}
+	return own.worksAt(now)
+}
+
+func (k *Key) mayWork(queue string) error {
+	if !holds(k.Works, queue) {
+		return fmt.Errorf("key %s: it may not work queue %s (add that to its works)", k.label(), Quote(queue))
+	}
+	return nil
+}
+
+// worksAt is an error once the key of a worker is retired.
+func (k *Key) worksAt(now time.Time) error {
+	if !k.Retired.IsZero() && now.After(k.Retired) {
+		return fmt.Errorf("key %s: it was retired on %s (give the worker another)", k.label(), k.Retired.Format(time.RFC3339))
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 	if err != nil {
 		return nil, err
 	}
+	var callers []task.User
 	add := func(flag string, role access.Role, text string, bound bool) error {
 		name, value, given := strings.Cut(text, "=")
 		if err := task.CheckToken(flag, name); err != nil {
@@ -58,16 +59,21 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 				return fmt.Errorf("%s %s: it is NAME or NAME=REALM:ID", flag, task.Quote(text))
 			}
 			scope.Owner = user.Owner()
-			if role != access.Waiter && role != access.Caller && !slices.Contains(a.key.Users, user) {
+			switch {
+			case role == access.Caller:
+				callers = append(callers, user)
+			case role != access.Waiter && !slices.Contains(a.key.Users, user):
 				a.key.Users = append(a.key.Users, user)
 			}
 		case role == access.Gateway:
 			a.key.Realms = c.Realm
-		case role == access.Producer, role == access.Canceller:
+		case role == access.Producer, role == access.Canceller, role == access.Caller:
 			if len(c.Realm) == 0 {
 				return fmt.Errorf("%s %q: for whom? (give %s=REALM:ID for one user, or --realm)", flag, name, name)
 			}
-			a.key.Realms = c.Realm
+			if role != access.Caller {
+				a.key.Realms = c.Realm
+			}
 		case role == access.Operator:
 			a.key.Anyone = true
 		}
@@ -110,8 +116,10 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 	if len(c.Caller) > 0 && len(c.Gateway) == 0 {
 		return nil, fmt.Errorf("--caller %s: there is no gateway that it could ask (give --gateway NAME)", task.Quote(c.Caller[0]))
 	}
-	if err := c.entrust(actors); err != nil {
-		return nil, err
+	if len(c.Gateway) > 0 {
+		if err := entrust(&actors[c.Gateway[0]].key, callers); err != nil {
+			return nil, err
+		}
 	}
 	if len(actors) == 1 {
 		return nil, errors.New("auth setup: there are no logins (give --worker, --producer and so on)")
@@ -126,30 +134,15 @@ func (c authSetupCmd) actors(names stream.Names) (map[string]*actor, error) {
 	return actors, nil
 }
 
-// entrust has the gateway's key speak for those who may ask it.
-func (c authSetupCmd) entrust(actors map[string]*actor) error {
-	if len(c.Gateway) == 0 {
-		return nil
-	}
-	key := &actors[c.Gateway[0]].key
-	for _, text := range c.Caller {
-		name, value, given := strings.Cut(text, "=")
-		if !given {
-			if len(c.Realm) == 0 {
-				return fmt.Errorf("--caller %q: for whom? (give %s=REALM:ID for one user, or --realm)", name, name)
-			}
-			continue
-		}
-		user, err := parseUser(value)
-		if err != nil {
-			return fmt.Errorf("--caller %s: it is NAME or NAME=REALM:ID", task.Quote(text))
-		}
-		if !slices.Contains(key.Realms, user.Realm) && !slices.Contains(key.Users, user) {
-			key.Users = append(key.Users, user)
+// entrust has the gateway's key speak for those who may ask it, beside its realms.
+func entrust(gateway *task.Key, callers []task.User) error {
+	for _, user := range callers {
+		if !slices.Contains(gateway.Realms, user.Realm) && !slices.Contains(gateway.Users, user) {
+			gateway.Users = append(gateway.Users, user)
 		}
 	}
-	if len(key.Realms)+len(key.Users) == 0 {
-		return fmt.Errorf("--gateway %q: for whom? (give --caller NAME=REALM:ID, or --realm)", c.Gateway[0])
+	if len(gateway.Realms)+len(gateway.Users) == 0 {
+		return fmt.Errorf("--gateway %q: for whom? (give --caller NAME=REALM:ID, or --realm)", gateway.Name)
 	}
 	return nil
 }

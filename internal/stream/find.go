@@ -1,31 +1,30 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 )
 
-// LastJob returns the last message of a job in the stream Jobs that counts, or if none does the last one. Whoever may
-// publish may have put others beside it, in lanes that nobody has made too. queue and owner may be "*".
-func (b *Broker) LastJob(ctx context.Context, queue, owner, id string) (*Message, error) {
+// LastJob returns the last message of a job in the stream Jobs that counts, or if none does the last one and what speaks
+// against it. Whoever may publish may have put others beside it, in lanes that nobody has made too. queue and owner may
+// be "*".
+func (b *Broker) LastJob(ctx context.Context, queue, owner, id string) (m *Message, wrong, err error) {
 	last, err := b.Last(ctx, b.Jobs(), b.Job(queue, "*", owner, id))
 	hidden := errors.Is(err, errUnreadable) // nor does it say where it lies
-	if err != nil && !hidden || !hidden && (last == nil || b.Counts(last) == nil) || queue == "*" || owner == "*" {
-		return last, err
+	if last != nil {
+		wrong = b.Counts(last)
+	}
+	if err != nil && !hidden || !hidden && wrong == nil || queue == "*" || owner == "*" {
+		return last, wrong, err
 	}
 	all, err := b.InLanes(ctx, queue, owner, id)
 	if len(all) == 0 {
-		return last, err
+		return last, wrong, err
 	}
-	found := all[0]
-	for _, m := range all[1:] {
-		if m.Seq > found.Seq {
-			found = m
-		}
-	}
-	return found, err
+	return slices.MaxFunc(all, func(x, y *Message) int { return cmp.Compare(x.Seq, y.Seq) }), nil, nil
 }
 
 // laneNames are the lanes of every queue, by the token of their subjects.
@@ -61,10 +60,7 @@ func (b *Broker) InLanes(ctx context.Context, queue, owner, id string) ([]*Messa
 // Counts says what speaks against the message of a job: nil if workers would run it, as far as a look at it can tell. A
 // schedule is judged as what the server will make of it.
 func (b *Broker) Counts(m *Message) error {
-	if at, ok := b.ParseJob(m.Subject); ok {
-		return b.vouch(m, at)
-	}
-	at, ok := b.ParseLater(m.Subject)
+	at, ok := b.parsePlace(m.Subject)
 	if !ok {
 		return fmt.Errorf("subject %s is that of no job", quote(m.Subject))
 	}
@@ -77,4 +73,12 @@ func (b *Broker) Counts(m *Message) error {
 		m = &due
 	}
 	return b.vouch(m, at)
+}
+
+// parsePlace takes apart a subject on which the message of a job may lie.
+func (n Names) parsePlace(subject string) (Subject, bool) {
+	if at, ok := n.ParseJob(subject); ok {
+		return at, true
+	}
+	return n.ParseLater(subject)
 }

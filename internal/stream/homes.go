@@ -126,15 +126,11 @@ func (b *Broker) sight(h *Homes, stream string, m *Message) error {
 	var at Subject
 	var ok bool
 	var wrong error
-	switch stream {
-	case b.Outcomes():
+	if stream == b.Outcomes() {
 		at, ok = b.ParseOutcome(m.Subject)
 		wrong = b.ReadStanding(m).Wrong
-	case b.Later():
-		at, ok = b.ParseLater(m.Subject)
-		wrong = b.Counts(m)
-	default:
-		at, ok = b.ParseJob(m.Subject)
+	} else {
+		at, ok = b.parsePlace(m.Subject)
 		wrong = b.Counts(m)
 	}
 	switch {
